@@ -1,0 +1,148 @@
+"""The record of one request, from admission to its single outcome word.
+
+Everything that metrics, the access log and the usage store say about a request is read from here and nowhere else.
+Times are seconds of the event loop's clock, except `wall`, which is seconds since the epoch. The relay counts in plain
+ints; nothing in here touches a metric object.
+"""
+
+from __future__ import annotations
+
+import enum
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import Final
+
+GAP_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
+
+
+class Outcome(enum.Enum):
+    """How a request ended; exactly one each. Metric label, log field and stored word."""
+
+    COMPLETED = "completed"
+    CLIENT_GONE = "client_gone"
+    UPSTREAM_ERROR = "upstream_error"
+    UPSTREAM_UNREACHABLE = "upstream_unreachable"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    UPSTREAM_STALLED = "upstream_stalled"
+    UPSTREAM_TRUNCATED = "upstream_truncated"
+    UPSTREAM_RESET = "upstream_reset"
+    IN_BAND_ERROR = "in_band_error"
+    REJECTED_AUTH = "rejected_auth"
+    REJECTED_REQUEST = "rejected_request"
+    REJECTED_LIMIT = "rejected_limit"
+    REJECTED_DRAINING = "rejected_draining"
+    CLIENT_STALLED = "client_stalled"
+    EXPIRED = "expired"
+    DRAINED = "drained"
+    PROXY_ERROR = "proxy_error"
+
+
+class Phase(enum.Enum):
+    """What a request is waiting for; the label of `llm_proxy_client_disconnects_total`."""
+
+    REQUEST = "request"  # its own head and body, authentication, routing
+    CONNECTING = "connecting"
+    HEADERS = "headers"
+    BACKOFF = "backoff"
+    FIRST_TOKEN = "first_token"  # noqa: S105 - a phase, not a password
+    STREAMING = "streaming"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one upstream. `result` is `ok`, an error code, or `cancelled`; empty while it runs."""
+
+    upstream: str
+    model: str
+    started: float
+    ended: float = 0.0
+    result: str = ""
+    status: int = 0
+    headers_seconds: float | None = None  # from the request's last byte to the response head
+    reused: bool = False
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens as the upstream reported them; None: it did not say.
+
+    `tokens_in` includes every cached token and `tokens_out` the reasoning ones.
+    """
+
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cached: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    cost_usd: float | None = None  # where the upstream itself states it
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request's facts. The handler owns it; the stream counts into it; `close` ends it, once."""
+
+    request_id: str
+    started: float
+    wall: float
+    method: str = ""
+    route: str = "other"
+    dialect: str = "none"
+    subject: str = ""
+    remote: str = ""
+    model: str = ""  # public name as configured (the pattern that matched, for metrics)
+    model_requested: str = ""  # as the client wrote it; logs only, never a label
+    stream: bool = False
+    upstream: str = ""  # the last one tried
+    attempts: list[Attempt] = field(default_factory=list)
+    retries: list[tuple[str, str]] = field(default_factory=list)  # (upstream that failed, reason)
+    auth_failure: str = ""
+    phase: Phase = Phase.REQUEST
+    status: int = 0  # sent to the client; 0: none was
+    code: str = ""  # stable error code, empty when none
+    detail: str = ""  # operator's sentence on a failure
+    outcome: Outcome | None = None
+    committed: float | None = None
+    committed_early: bool = False
+    first_token: float | None = None
+    last_content: float | None = None
+    longest_gap: float = 0.0
+    gaps: list[int] | None = None  # counts by GAP_BUCKETS, one more for the rest
+    gap_sum: float = 0.0
+    ended: float | None = None
+    bytes_in: int = 0  # request body
+    bytes_out: int = 0  # response body, framing and keepalives excluded
+    chunks: int = 0
+    keepalives_before: int = 0
+    keepalives_after: int = 0
+    observer_skips: int = 0  # events too large to look into
+    backpressure_seconds: float = 0.0
+    silence_seconds: float = 0.0  # waiting for the upstream, from routing to the end
+    upstream_wait: float = 0.0  # part of the time until commit that was spent waiting for upstreams
+    client_gone_at: float | None = None
+    upstream_closed_at: float | None = None
+    upstream_request_id: str = ""
+    usage: Usage | None = None
+    cost_usd: float | None = None
+
+    def content(self, now: float) -> None:
+        """Note that content arrived at *now*: the first token, or one more gap."""
+        last = self.last_content
+        self.last_content = now
+        if last is None:
+            self.first_token = now
+            return
+        gap = now - last
+        if gap > self.longest_gap:
+            self.longest_gap = gap
+        if self.gaps is None:
+            self.gaps = [0] * (len(GAP_BUCKETS) + 1)
+        self.gaps[bisect_left(GAP_BUCKETS, gap)] += 1
+        self.gap_sum += gap
+
+    def close(self, outcome: Outcome, now: float) -> bool:
+        """Give the exchange its outcome word; False if it already has one, which then stays."""
+        if self.outcome is not None:
+            return False
+        self.outcome = outcome
+        self.ended = now
+        return True
