@@ -1,7 +1,7 @@
 """The record of one request, from admission to its single outcome word.
 
 Everything that metrics, the access log and the usage store say about a request is read from here and nowhere else.
-Times are seconds of the event loop's clock, except `wall`, which is seconds since the epoch. The relay counts in plain
+Times are seconds of the monotonic clock, except `wall`, which is seconds since the epoch. The relay counts in plain
 ints; nothing in here touches a metric object.
 """
 

@@ -1,0 +1,187 @@
+"""Writes one line per request at its end, from named fields of the exchange and from nothing else.
+
+A field that has nothing to say is left out. Words that a peer chose (model, subject, request ids) are cut to a length and
+lose every character that is not printable, so that a line stays one line and a terminal is not steered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from proxy.exchange import Attempt, Exchange, Outcome
+from proxy.logs.formats import Clock, Format, json_line, level_label, printable, text_value
+from proxy.logs.writer import LineWriter
+
+MAX_WORD: Final = 128
+MAX_DETAIL: Final = 512
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+NOTEWORTHY: Final = frozenset({Outcome.CLIENT_STALLED, Outcome.EXPIRED, Outcome.DRAINED, Outcome.IN_BAND_ERROR})
+
+
+class AccessLog:
+    """The request log. `write` neither blocks nor raises for a sink that is full, stuck or gone."""
+
+    def __init__(self, sink: LineWriter, fmt: Format, *, level: str = "info", colour: bool = False) -> None:
+        self._sink = sink
+        self._text = fmt == "text"
+        self._colour = colour
+        self._clock = Clock()
+        # By word: a member of an enumeration is hashed in Python, which this is too hot for.
+        self._levels = {o.value: _level(o) for o in Outcome if LEVELS.index(_level(o)) >= LEVELS.index(level)}
+
+    @property
+    def dropped(self) -> int:
+        """Lines that the sink has lost so far, those of other writers included."""
+        return self._sink.dropped
+
+    def write(self, exchange: Exchange) -> None:
+        """Write the line of a closed exchange, unless its level is below the configured one.
+
+        Raises ValueError for one that has not been closed.
+        """
+        outcome, ended = exchange.outcome, exchange.ended
+        if outcome is None or ended is None:
+            raise ValueError("the exchange has not been closed")
+        word = outcome.value
+        level = self._levels.get(word)
+        if level is None:
+            return
+        fields = _fields(exchange, ended, word, level, self._clock.rfc3339(exchange.wall))
+        self._sink.write(_text_line(fields, colour=self._colour) if self._text else json_line(fields))
+
+
+def _level(outcome: Outcome) -> str:
+    if outcome is Outcome.PROXY_ERROR:
+        return "error"
+    return "warning" if outcome in NOTEWORTHY or outcome.value.startswith("upstream_") else "info"
+
+
+def _fields(exchange: Exchange, ended: float, outcome: str, level: str, time: str) -> dict[str, Any]:
+    """Return the line's fields: what every line has, then what this one has to say besides."""
+    started = exchange.started
+    begun = ended if exchange.committed is None else exchange.committed
+    overhead = begun - started - exchange.upstream_wait
+    fields: dict[str, Any] = {
+        "time": time,
+        "level": level,
+        "event": "request",
+        "id": printable(exchange.request_id, MAX_WORD),
+        "method": printable(exchange.method, MAX_WORD),
+        "route": exchange.route,
+        "dialect": exchange.dialect,
+        "stream": exchange.stream,
+        "outcome": outcome,
+        "duration_ms": _ms(ended - started),
+        "overhead_ms": _ms(overhead) if overhead > 0 else 0.0,
+    }
+    if exchange.status:
+        fields["status"] = exchange.status
+    if exchange.outcome is not Outcome.COMPLETED:
+        _put_failure(fields, exchange)
+    _put_words(fields, exchange)
+    if exchange.attempts:
+        fields["attempts"] = [_attempt(attempt, ended) for attempt in exchange.attempts]
+    if exchange.retries:
+        fields["retries"] = len(exchange.retries)
+    _put_stream(fields, exchange)
+    _put_amounts(fields, exchange)
+    return fields
+
+
+def _put_failure(fields: dict[str, Any], exchange: Exchange) -> None:
+    if exchange.code:
+        fields["code"] = exchange.code
+    if exchange.auth_failure:
+        fields["auth_failure"] = exchange.auth_failure
+    if exchange.detail:
+        fields["detail"] = printable(exchange.detail, MAX_DETAIL)
+    if exchange.outcome is Outcome.CLIENT_GONE:
+        fields["phase"] = exchange.phase.value
+
+
+def _put_words(fields: dict[str, Any], exchange: Exchange) -> None:
+    if exchange.subject:
+        fields["subject"] = printable(exchange.subject, MAX_WORD)
+    if exchange.remote:
+        fields["remote"] = printable(exchange.remote, MAX_WORD)
+    if exchange.model_requested:
+        fields["model"] = printable(exchange.model_requested, MAX_WORD)
+    if exchange.upstream:
+        fields["upstream"] = exchange.upstream
+    if exchange.upstream_request_id:
+        fields["upstream_request_id"] = printable(exchange.upstream_request_id, MAX_WORD)
+
+
+def _put_stream(fields: dict[str, Any], exchange: Exchange) -> None:
+    if exchange.first_token is not None:
+        fields["first_token_ms"] = _ms(exchange.first_token - exchange.started)
+    if exchange.longest_gap:
+        fields["longest_gap_ms"] = _ms(exchange.longest_gap)
+    if exchange.silence_seconds:
+        fields["silence_ms"] = _ms(exchange.silence_seconds)
+    if exchange.backpressure_seconds:
+        fields["backpressure_ms"] = _ms(exchange.backpressure_seconds)
+    if keepalives := exchange.keepalives_before + exchange.keepalives_after:
+        fields["keepalives"] = keepalives
+    if exchange.committed_early:
+        fields["committed_early"] = True
+    if exchange.observer_skips:
+        fields["observer_skips"] = exchange.observer_skips
+
+
+def _put_amounts(fields: dict[str, Any], exchange: Exchange) -> None:
+    if exchange.bytes_in:
+        fields["bytes_in"] = exchange.bytes_in
+    if exchange.bytes_out:
+        fields["bytes_out"] = exchange.bytes_out
+    if exchange.chunks:
+        fields["chunks"] = exchange.chunks
+    if (usage := exchange.usage) is not None:
+        if usage.tokens_in is not None:
+            fields["tokens_in"] = usage.tokens_in
+        if usage.tokens_out is not None:
+            fields["tokens_out"] = usage.tokens_out
+        if usage.cached:
+            fields["tokens_cached"] = usage.cached
+    if exchange.cost_usd:
+        fields["cost_usd"] = exchange.cost_usd
+
+
+def _attempt(attempt: Attempt, ended: float) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "upstream": attempt.upstream,
+        "model": printable(attempt.model, MAX_WORD),
+        "result": attempt.result or "cancelled",
+        "ms": _ms((attempt.ended or ended) - attempt.started),
+    }
+    if attempt.status:
+        fields["status"] = attempt.status
+    if attempt.reused:
+        fields["reused"] = True
+    return fields
+
+
+def _ms(seconds: float) -> float:
+    return int(seconds * 100_000 + 0.5) / 100
+
+
+def _text_line(fields: Mapping[str, Any], *, colour: bool) -> bytes:
+    """Lay *fields* out for reading: fixed columns first, then `key=value`, the request id last."""
+    rest = {name: value for name, value in fields.items() if name not in _COLUMNS}
+    if attempts := rest.pop("attempts", None):
+        rest["attempts"] = ",".join(f"{attempt['upstream']}:{attempt['result']}" for attempt in attempts)
+    columns = (
+        fields["time"][11:],
+        level_label(fields["level"], colour=colour),
+        f"{fields.get('status', '-'):>3}",
+        f"{fields['outcome']:<20}",
+        f"{fields.get('method', '-'):<4}",
+        f"{fields['route']:<12}",
+        f"{fields.get('duration_ms', 0) / 1000:>9.3f}s",
+    )
+    values = (f"{name}={text_value(value)}" for name, value in rest.items())
+    return " ".join([*columns, *values, f"id={fields['id']}"]).encode() + b"\n"
+
+
+_COLUMNS: Final = frozenset({"time", "level", "event", "id", "method", "route", "status", "outcome", "duration_ms"})

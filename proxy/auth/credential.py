@@ -1,0 +1,118 @@
+"""Finds the one credential of a request, and says what must be stripped before anything is forwarded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from proxy.auth.reasons import Reason
+from proxy.errors import Unauthenticated
+
+MAX_TOKEN: Final = 8192  # bytes
+
+# Sent by clients for this proxy or for a site that shares its host: none of it is an upstream's business.
+CREDENTIAL_HEADERS: Final[frozenset[bytes]] = frozenset(
+    {
+        b"authorization",
+        b"x-api-key",
+        b"api-key",
+        b"x-goog-api-key",
+        b"x-amz-security-token",
+        b"proxy-authorization",
+        b"cookie",
+    }
+)
+
+_PLACES: Final = {
+    b"authorization": "authorization",
+    b"x-api-key": "x-api-key",
+    b"api-key": "api-key",
+    b"x-goog-api-key": "x-goog-api-key",
+}
+_QUERY_PLACE: Final = "access_token"
+_CREDENTIAL_PARAMETERS: Final = frozenset({b"access_token", b"ticket", b"key"})
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a client presented, unverified. `place` is the header's name in lower case, or `access_token`."""
+
+    place: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Credential(place={self.place!r}, token='***')"
+
+
+def find_credential(
+    headers: Sequence[tuple[bytes, bytes]], query: bytes, *, query_token: bool, method: bytes
+) -> Credential | None:
+    """Return the request's only credential, or None if it has none.
+
+    *query* is the raw part after `?`. Raises `Unauthenticated` for several credentials, also when they are equal, and
+    for one that is malformed.
+    """
+    place, found = "", b""
+    for name, value in headers:
+        if (known := _PLACES.get(name.lower())) is not None:
+            if place:
+                raise _several()
+            place, found = known, value
+    if query_token and query and method == b"GET":
+        for value in _query_tokens(query):
+            if place:
+                raise _several()
+            place, found = _QUERY_PLACE, value
+    if not place:
+        return None
+    return Credential(place, _token(_bearer(found) if place == "authorization" else found))
+
+
+def strip_credential_query(query: bytes) -> bytes:
+    """Remove the parameters that may carry a credential; every other byte stays as it is.
+
+    A name counts however it is percent-encoded, because the upstream will decode it.
+    """
+    if not query:
+        return query
+    return b"&".join([part for part in query.split(b"&") if _parameter_name(part) not in _CREDENTIAL_PARAMETERS])
+
+
+def _several() -> Unauthenticated:
+    return Unauthenticated(Reason.SEVERAL, "more than one credential in the request")
+
+
+def _query_tokens(query: bytes) -> list[bytes]:
+    return [unquote_to_bytes(part.partition(b"=")[2]) for part in query.split(b"&") if _parameter_name(part) == b"access_token"]
+
+
+def _parameter_name(part: bytes) -> bytes:
+    name = part.partition(b"=")[0]
+    return unquote_to_bytes(name) if b"%" in name else name
+
+
+def _bearer(value: bytes) -> bytes:
+    """Return what follows `Bearer` (RFC 6750 section 2.1; the scheme's case is free by RFC 9110 section 11.1)."""
+    scheme, _, rest = value.strip(b" \t").partition(b" ")
+    lowered = scheme.lower()
+    if lowered == b"bearer":
+        return rest
+    if lowered.startswith(b"aws4-"):
+        raise Unauthenticated(Reason.SIGV4, "a SigV4 signature cannot be checked against hashed keys; use a bearer token")
+    if not scheme:
+        raise Unauthenticated(Reason.EMPTY, "the Authorization header is empty")
+    raise Unauthenticated(Reason.SCHEME, "Authorization has another scheme than Bearer")
+
+
+def _token(raw: bytes) -> str:
+    raw = raw.strip(b" \t")
+    if not raw:
+        raise Unauthenticated(Reason.EMPTY, "the credential is empty")
+    if len(raw) > MAX_TOKEN:
+        raise Unauthenticated(Reason.OVERSIZED, f"the credential is longer than {MAX_TOKEN} bytes")
+    token = raw.decode("latin-1")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise Unauthenticated(Reason.MALFORMED, "the credential holds bytes that no credential has")
+    return token

@@ -1,0 +1,28 @@
+"""Who a request is from, and which models they may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from proxy.globs import Glob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """An authenticated caller. `method` is `anonymous`, `api_key` or `jwt`; `expires_at` is in seconds since the epoch."""
+
+    subject: str
+    method: str
+    models: tuple[str, ...] | None  # patterns in which only `*` is special; None: every model
+    max_streams: int
+    expires_at: float | None = None
+    _globs: tuple[Glob, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_globs", tuple(Glob(pattern) for pattern in self.models or ()))
+
+    def may_use(self, model: str) -> bool:
+        """Tell whether the allow-list covers the public name *model*."""
+        if self.models is None:
+            return True
+        return any(glob.matches(model) for glob in self._globs)

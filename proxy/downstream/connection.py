@@ -1,0 +1,162 @@
+"""Our side of a client's connection: aiohttp's request handler, told to say what it otherwise keeps to itself.
+
+This is the one file that touches private attributes of aiohttp; each use is marked `aiohttp private:` with its reason, and
+`tests/unit/downstream/test_connection.py` fails when an upgrade moves it. Why not less:
+
+- unreadable heads are answered by aiohttp in plain text, with the offending bytes in it and in the error log;
+- a head may trickle in for as long as an idle connection may live, because aiohttp has one deadline for both;
+- a connection whose reading is paused does not notice that its client left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
+
+WRITE_HIGH: Final = 64 * 1024  # bytes in user space for one client before its upstream is paused
+
+log = logging.getLogger("proxy.downstream")
+
+
+class Exchanging(Protocol):
+    """Whoever is answering on a connection at the moment."""
+
+    def client_paused(self) -> None:
+        """The client does not keep up with what is written."""
+
+    def client_resumed(self) -> None:
+        """The client has caught up."""
+
+    def client_gone(self) -> None:
+        """The client's FIN or RST has arrived."""
+
+
+class ClientConnection(web.RequestHandler):
+    """One client connection; serves one request at a time."""
+
+    __slots__ = ("_head_since", "_seen", "exchanging", "listener")
+
+    def __init__(self, listener: PublicServer, **kwargs: Any) -> None:
+        super().__init__(listener, **kwargs)
+        self.listener = listener
+        self.exchanging: Exchanging | None = None
+        self._head_since: float | None = None
+        self._seen = False  # whether any byte of the awaited head has come
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self.transport is not None:
+            self.transport.set_write_buffer_limits(high=WRITE_HIGH)
+        self._await_head(seen=False)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # aiohttp private: the count of parsed heads, and the future that `start` waits on between requests
+        if self._messages or self._waiter is None or self._waiter.done():
+            self._head_arrived()
+        elif data and (self._head_since is None or not self._seen):
+            self._await_head(seen=True)
+        # aiohttp private: so many pipelined requests that reading is paused; a departure would go unnoticed
+        if self._buffer_paused and self.exchanging is not None and self.transport is not None:
+            self.transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._head_arrived()
+        if self.exchanging is not None:
+            self.exchanging.client_gone()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.exchanging is not None:
+            self.exchanging.client_paused()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.exchanging is not None:
+            self.exchanging.client_resumed()
+
+    def expire_head(self, now: float, timeout: float) -> None:
+        """Refuse the connection if the head it awaits is overdue; called by the ticker."""
+        if self._head_since is None or now - self._head_since < timeout or self.transport is None:
+            return
+        if self._seen:
+            self.transport.write(self.listener.refuse_raw(HeadersTimeout()))
+        self._head_arrived()
+        self.force_close()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what aiohttp could not read, or our own failure, in JSON and without a byte of the client's."""
+        del message
+        if request.writer.output_size > 0:
+            raise ConnectionError("the response has begun and cannot be replaced")
+        error: ProxyError
+        if status == 400:
+            error = HeadersTooLarge() if isinstance(exc, LineTooLong) else BadRequest("The request is not valid HTTP/1.1.")
+        else:
+            error = InternalError(f"unhandled {type(exc).__name__}")
+            log.error("request handler failed", exc_info=exc)
+        response = self.listener.refuse(error, request)
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Keep aiohttp from logging what it could not read: such lines have held credentials."""
+
+    def _await_head(self, *, seen: bool) -> None:
+        if self._head_since is None or seen:
+            self._head_since = time.monotonic()
+        self._seen = seen
+        self.listener.heads.add(self)
+
+    def _head_arrived(self) -> None:
+        if self._head_since is not None:
+            self._head_since = None
+            self._seen = False
+            self.listener.heads.discard(self)
+
+
+class PublicServer(web.Server):
+    """The public listener's protocol factory. `heads` are the connections whose next request head is not complete."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        *,
+        refuse: Callable[[ProxyError, web.BaseRequest | None], web.Response],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(handler, handler_cancellation=True)
+        self._connection_options = kwargs
+        self._refuse = refuse
+        self.heads: set[ClientConnection] = set()
+
+    def __call__(self) -> ClientConnection:
+        # aiohttp private: the loop it was made in; its own factory builds its own class
+        return ClientConnection(self, loop=self._loop, **self._connection_options)
+
+    def expire_heads(self, now: float, timeout: float) -> None:
+        """Refuse every connection whose head has been awaited for longer than *timeout* seconds."""
+        for connection in tuple(self.heads):
+            connection.expire_head(now, timeout)
+
+    def refuse(self, error: ProxyError, request: web.BaseRequest | None) -> web.Response:
+        """Return the answer to a request that never reached the handler, and record it."""
+        return self._refuse(error, request)
+
+    def refuse_raw(self, error: ProxyError) -> bytes:
+        """Return a whole response for a connection on which aiohttp has no request to answer."""
+        response = self._refuse(error, None)
+        body = response.body if isinstance(response.body, bytes) else b""
+        head = f"HTTP/1.1 {response.status} {response.reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        return head.encode("ascii") + body

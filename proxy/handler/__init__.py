@@ -1,0 +1,7 @@
+"""The straight line of one request, and the parts that it needs."""
+
+from proxy.handler.handler import Handler
+from proxy.handler.recorder import Recorder
+from proxy.handler.runtime import Current, Runtime, build, unserved
+
+__all__ = ["Current", "Handler", "Recorder", "Runtime", "build", "unserved"]

@@ -1,0 +1,330 @@
+"""One request's attempts: each candidate in order, then again with backoff, until one answers or none may be tried.
+
+Everything here happens before the first event of an answer is relayed; from then on an answer can only end, well or badly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from proxy.dialects.base import Answer, Blind, Framing, Observer, RequestView
+from proxy.downstream import whole
+from proxy.errors import (
+    ProxyError,
+    UpstreamBusy,
+    UpstreamCredentials,
+    UpstreamError,
+    UpstreamErrorEvent,
+    UpstreamRefused,
+    UpstreamUnexpected,
+)
+from proxy.exchange import Attempt, Phase
+from proxy.handler.answers import cut
+from proxy.handler.call import Call
+from proxy.headers import ResponseHead as Delivered
+from proxy.headers import stream_headers
+from proxy.health import Permit, Verdict, verdict_of
+from proxy.retry import Decision, GiveUp, Position, Situation, parse_retry_after
+from proxy.router import Target
+from proxy.streaming import Stream
+from proxy.upstream import Backend, BodyReader, OutboundRequest, Outgoing, UpstreamStream
+
+ERROR_BODY_LIMIT: Final = 256 * 1024
+ERROR_BODY_WAIT: Final = 10.0  # seconds for the body of an error answer whose head is in
+
+_EVENT_STREAM: Final = b"text/event-stream"
+_SHOULD_NOT_RETRY: Final = (b"X-Should-Retry", b"false")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An upstream's error answer, kept to be passed on if it was the last."""
+
+    status: int
+    head: Delivered
+    body: bytes
+
+
+class Attempts:
+    """The attempts of one request. Made by the handler once the candidates are known."""
+
+    def __init__(self, call: Call, view: RequestView, targets: Sequence[Target], *, public_path: bool) -> None:
+        assert call.stream is not None
+        self._call = call
+        self._view = view
+        self._targets = targets
+        self._public_path = public_path  # the path is our own and each provider has its own place for it
+        self._stream: Stream = call.stream
+        self._runtime = call.runtime
+        self._loop = asyncio.get_running_loop()
+        self._refused: Refused | None = None
+        self._attempt: Attempt | None = None
+        self._permit: Permit | None = None
+        self._backend: Backend | None = None
+        self._repeating: Backend | None = None  # whose budget the current attempt takes a place of
+
+    async def answer(self) -> web.StreamResponse:
+        """Try until an upstream answers, and relay its answer to the end. Raises the ProxyError that remains."""
+        position = Position()
+        try:
+            while True:
+                try:
+                    upstream = await self._attempt_at(position)
+                except ProxyError as failure:
+                    decision = self._after(failure, position)
+                    if decision.next is None:
+                        return await self._give_up(failure, decision.gave_up or GiveUp.NOT_RETRYABLE)
+                    self._stream.drop_attempt()
+                    self._leave()
+                    await self._wait_for(decision, position)
+                    position = decision.next
+                else:
+                    return await self._relay(upstream)
+        finally:
+            self._conclude("cancelled", Verdict.NOTHING)
+            self._leave()
+
+    # ---- one attempt
+
+    async def _attempt_at(self, position: Position) -> UpstreamStream:
+        target = self._targets[position.target]
+        backend = self._backend = self._runtime.backends[target.upstream]
+        exchange = self._call.exchange
+        exchange.upstream = target.upstream
+        self._attempt = Attempt(target.upstream, target.model, time.monotonic())
+        exchange.attempts.append(self._attempt)
+        backend.budget.enter()
+        self._permit = self._runtime.health.admit(target.upstream, time.monotonic(), only=len(self._targets) == 1 or position.repeats > 0)
+        if self._permit is None:
+            raise UpstreamBusy("its circuit is open")
+        self._stream.begin_attempt(
+            another=self._runtime.policy.another_target_left(position, len(self._targets), replayable=self._replayable)
+        )
+        upstream = await backend.pool.open(self._request(backend, target), self._stream)
+        try:
+            return await self._take(upstream, backend)
+        except UpstreamErrorEvent:
+            raise  # the stream holds it, in case that it has to be passed on
+        except BaseException:
+            upstream.close()
+            raise
+
+    def _request(self, backend: Backend, target: Target) -> OutboundRequest:
+        call, view = self._call, self._view
+        body = call.body if view.place is None or target.model == view.model else view.place.with_model(target.model)
+        path = backend.path(call.path, target.model) if self._public_path else call.path
+        length = call.declared_length if call.more is not None else None
+        return backend.request(
+            Outgoing(
+                method=call.method,
+                target=path + call.query,
+                headers=call.headers,
+                request_id=call.exchange.request_id,
+                body=body,
+                more=call.more,
+                length=length,
+            )
+        )
+
+    async def _take(self, upstream: UpstreamStream, backend: Backend) -> UpstreamStream:
+        """Judge the head, then wait for the first event."""
+        attempt, head = self._attempt, upstream.head
+        assert attempt is not None
+        attempt.status = head.status
+        attempt.reused = upstream.reused
+        attempt.headers_seconds = time.monotonic() - attempt.started
+        lowered = {name.lower(): value for name, value in head.headers}
+        self._call.exchange.upstream_request_id = backend.provider.request_id(lowered)
+        if head.status >= 400:
+            await self._refuse(upstream, backend, lowered)
+        observer, framing = self._observer(head.status, lowered)
+        if self._call.downstream.committed and framing is not self._stream.relay.framing:
+            raise UpstreamUnexpected(f"status {head.status}, {lowered.get(b'content-type', b'no type')[:80].decode('latin-1')}")
+        if head.status >= 300 and self._call.downstream.committed:
+            raise UpstreamUnexpected(f"status {head.status}")
+        await self._stream.first_event(upstream, observer, framing)
+        return upstream
+
+    def _observer(self, status: int, headers: dict[bytes, bytes]) -> tuple[Observer, Framing]:
+        """Decide by the head what a body is, and who looks at it."""
+        coding = headers.get(b"content-encoding", b"identity").strip().lower()
+        if coding not in (b"identity", b"") or self._call.method == b"HEAD":
+            return Blind(), Framing.OPAQUE
+        essence = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if essence == _EVENT_STREAM and status == 200:
+            return self._call.dialect.observer(self._view), Framing.EVENTS
+        if essence == b"application/x-ndjson":
+            return Blind(), Framing.LINES
+        if essence == b"application/json":
+            return Answer(self._call.dialect), Framing.WHOLE
+        return Blind(), Framing.OPAQUE
+
+    async def _refuse(self, upstream: UpstreamStream, backend: Backend, headers: dict[bytes, bytes]) -> None:
+        """Read an error answer and raise what it means."""
+        reader = BodyReader(ERROR_BODY_LIMIT)
+        upstream.attach(reader)
+        timeout = self._loop.call_later(ERROR_BODY_WAIT, reader.give_up)
+        try:
+            await self._stream.wait(reader.end, Phase.FIRST_TOKEN)
+        finally:
+            timeout.cancel()
+            upstream.close()
+        status = upstream.head.status
+        refusal = backend.provider.refusal(status, headers, reader.body)
+        retry_after = parse_retry_after(headers, reader.body, time.time())
+        if refusal.reason == "credentials":
+            raise UpstreamCredentials(f"status {status} from {backend.name}")
+        delivered = backend.inbound.deliverable(upstream.head.headers, body_may_change=False)
+        self._refused = Refused(status, delivered, reader.body)
+        retryable = refusal.transient and status in self._runtime.settings.retry.statuses
+        raise UpstreamRefused(status, refusal.reason, retryable=retryable, retry_after=retry_after)
+
+    @property
+    def _replayable(self) -> bool:
+        return self._call.more is None and len(self._call.body) <= self._runtime.settings.retry.max_body
+
+    # ---- after a failure
+
+    def _after(self, failure: ProxyError, position: Position) -> Decision:
+        """Write the failure down and decide what follows."""
+        now = time.monotonic()
+        self._conclude(failure.reason if isinstance(failure, UpstreamRefused) else failure.code, verdict_of(failure), failure.retry_after)
+        if not isinstance(failure, UpstreamError):
+            return Decision(gave_up=GiveUp.NOT_RETRYABLE)
+        backends = self._runtime.backends
+        return self._runtime.policy.decide(
+            failure,
+            Situation(
+                position=position,
+                budget_free=tuple(backends[target.upstream].budget.free for target in self._targets),
+                now=now,
+                deadline=self._stream.first_until,
+                commit_at=self._stream.commit_at,
+                event_relayed=self._stream.relay.started or self._call.downstream.gone,
+                replayable=self._replayable,
+                draw=random.random(),  # noqa: S311 - jitter
+            ),
+        )
+
+    async def _wait_for(self, decision: Decision, position: Position) -> None:
+        exchange = self._call.exchange
+        exchange.retries.append((exchange.upstream, decision.reason))
+        assert decision.next is not None
+        if decision.next.repeats > position.repeats:
+            self._repeating = self._runtime.backends[self._targets[decision.next.target].upstream]
+            self._repeating.budget.take()
+        if decision.wait > 0:
+            over: asyncio.Future[None] = self._loop.create_future()
+            timer = self._loop.call_later(decision.wait, lambda: None if over.done() else over.set_result(None))
+            try:
+                await self._stream.wait(over, Phase.BACKOFF)
+            finally:
+                timer.cancel()
+
+    async def _give_up(self, failure: ProxyError, why: GiveUp) -> web.StreamResponse:
+        """Pass on what the last attempt came to."""
+        call = self._call
+        call.exchange.code = failure.code
+        call.exchange.detail = failure.detail
+        if self._runtime.policy.should_tell_client_not_to_retry(failure, why):
+            call.response_headers.append(_SHOULD_NOT_RETRY)
+        if isinstance(failure, UpstreamErrorEvent) and self._stream.attached is not None:
+            return await self._relay(self._stream.attached)
+        if isinstance(failure, UpstreamRefused) and self._refused is not None:
+            return self._pass_on(failure, self._refused)
+        raise failure
+
+    def _pass_on(self, failure: UpstreamRefused, refused: Refused) -> web.StreamResponse:
+        call = self._call
+        call.exchange.close(failure.outcome, time.monotonic())
+        if call.downstream.committed:
+            return cut(call, failure, call.dialect.answer_event(refused.body))
+        call.exchange.status = refused.status
+        call.exchange.bytes_out = len(refused.body)
+        response = whole(refused.status, [*refused.head.headers, *call.response_headers], refused.body)
+        if call.downstream.closing:
+            response.force_close()
+        return response
+
+    # ---- the answer
+
+    async def _relay(self, upstream: UpstreamStream) -> web.StreamResponse:
+        call, stream = self._call, self._stream
+        assert self._backend is not None
+        exchange = call.exchange
+        delivered = self._backend.inbound.deliverable(upstream.head.headers, body_may_change=stream.relay.framing is Framing.EVENTS)
+        if not call.downstream.committed:
+            exchange.status = upstream.head.status
+            if stream.ended_clean and stream.relay.framing is not Framing.EVENTS and call.method != b"HEAD":
+                return self._whole(upstream, delivered)
+            await self._commit(upstream.head.status, delivered)
+        call.free()
+        if self._permit is not None:
+            self._runtime.health.report(self._permit, Verdict.SUCCESS, time.monotonic())
+        try:
+            await stream.run()
+        except ProxyError as error:
+            return self._bad_end(error)
+        self._conclude("ok", Verdict.SUCCESS)
+        return call.downstream.finish()
+
+    def _whole(self, upstream: UpstreamStream, delivered: Delivered) -> web.StreamResponse:
+        """Answer in one write: the whole body is here before anything was sent."""
+        call = self._call
+        body = self._stream.whole_body()
+        self._stream.note_committed()
+        self._conclude("ok", Verdict.SUCCESS)
+        response = whole(upstream.head.status, [*delivered.headers, *call.response_headers], body)
+        if call.downstream.closing:
+            response.force_close()
+        return response
+
+    async def _commit(self, status: int, delivered: Delivered) -> None:
+        call = self._call
+        if self._stream.relay.framing is Framing.EVENTS:
+            await call.downstream.commit(status, [*stream_headers(delivered.headers), *call.response_headers])
+        else:
+            await call.downstream.commit(status, [*delivered.headers, *call.response_headers], length=delivered.content_length)
+        self._stream.note_committed()
+
+    def _bad_end(self, error: ProxyError) -> web.StreamResponse:
+        """End an answer that broke after its first event."""
+        call = self._call
+        self._conclude(error.code, verdict_of(error))
+        call.exchange.code, call.exchange.detail = error.code, error.detail
+        call.exchange.close(error.outcome, time.monotonic())
+        if isinstance(error, UpstreamErrorEvent):
+            # the upstream has told the client itself, in its own words
+            return call.downstream.finish() if self._stream.ended_clean else call.downstream.cut()
+        return cut(call, error)
+
+    # ---- accounts
+
+    def _conclude(self, result: str, verdict: Verdict, retry_after: float | None = None) -> None:
+        """Write down how the current attempt ended; only the first word counts."""
+        attempt, permit = self._attempt, self._permit
+        self._attempt = self._permit = None
+        now = time.monotonic()
+        if attempt is not None:
+            attempt.result = result
+            attempt.ended = now
+        if permit is not None:
+            self._runtime.health.report(permit, verdict, now, retry_after)
+
+    def _leave(self) -> None:
+        """Give back what the current attempt holds of its upstream's budget."""
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.budget.leave()
+        repeating, self._repeating = self._repeating, None
+        if repeating is not None:
+            repeating.budget.give_back()
+
+

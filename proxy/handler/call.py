@@ -1,0 +1,158 @@
+"""One request as the handler holds it: its raw head, its body within limits, and what must be given back at its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from proxy.auth import Principal
+from proxy.downstream import Downstream
+from proxy.errors import BodiesFull, BodyTimeout, BodyTooLarge
+from proxy.exchange import Exchange
+from proxy.settings import Limits, Price
+from proxy.streaming import Stream
+
+if TYPE_CHECKING:
+    from proxy.handler.runtime import Runtime
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Bodies:
+    """The memory that request bodies take, in one process."""
+
+    __slots__ = ("_limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.used = 0
+
+    def take(self, size: int) -> None:
+        """Take *size* bytes. Raises BodiesFull; then nothing is taken."""
+        if self.used + size > self._limit:
+            raise BodiesFull(f"{self.used} bytes of request bodies are in memory", retry_after=1)
+        self.used += size
+
+    def give_back(self, size: int) -> None:
+        """Give *size* bytes back."""
+        self.used -= size
+
+
+class Call:
+    """One request on its way through the street. Owned by the handler, which closes it in its `finally`."""
+
+    __slots__ = (
+        "_bodies", "_held", "body", "dialect", "downstream", "exchange", "headers", "method", "more", "path", "price", "principal", "query", "request", "response_headers", "runtime", "stream",
+    )  # fmt: skip
+
+    def __init__(self, request: web.BaseRequest, exchange: Exchange, downstream: Downstream, runtime: Runtime) -> None:
+        self.request = request
+        self.exchange = exchange
+        self.downstream = downstream
+        self.runtime = runtime
+        self.method = request.method.encode("ascii", "replace")
+        self.headers = request.raw_headers
+        self.path = b""
+        self.query = b""
+        self.body = b""
+        self.more: AsyncIterator[bytes] | None = None
+        self.principal: Principal | None = None
+        self.stream: Stream | None = None
+        self.price: Price | None = None
+        self.dialect = runtime.fallback_dialect
+        self.response_headers: list[tuple[bytes, bytes]] = []  # the proxy's own, on every answer
+        self._bodies: Bodies | None = None
+        self._held = 0
+
+    def __repr__(self) -> str:
+        return f"<Call {self.exchange.request_id} {self.exchange.phase.value}>"
+
+    @property
+    def declared_length(self) -> int | None:
+        """The request's Content-Length."""
+        return self.request.content_length
+
+    async def read_body(self, limits: Limits, bodies: Bodies) -> None:
+        """Read the body whole, under limit and deadline.
+
+        Raises BodyTooLarge, BodyTimeout or BodiesFull before anything was sent upstream. The memory counts until `free`.
+        """
+        self._bodies = bodies
+        content = self.request.content
+        if content.is_eof() and not self.request.body_exists:
+            return
+        declared = self.declared_length
+        if declared is not None and declared > limits.body:
+            raise BodyTooLarge(f"declared {declared} bytes")
+        self._take(declared or 0)
+        self._continue()
+        try:
+            if content.is_eof():
+                self.body = content.read_nowait(-1)
+            else:
+                async with asyncio.timeout(limits.body_timeout):
+                    self.body = await self._collect(limits.body)
+        except TimeoutError as exc:
+            raise BodyTimeout(f"no complete body within {limits.body_timeout:g}s") from exc
+        self._take(len(self.body) - self._held)
+        self.exchange.bytes_in = len(self.body)
+
+    async def stream_body(self, limits: Limits, bodies: Bodies, keep: int) -> None:
+        """Read at most *keep* bytes; a larger body goes on in `more`, is sent once and never kept."""
+        declared = self.declared_length
+        if declared is not None and declared <= keep:
+            await self.read_body(limits, bodies)
+            return
+        if not self.request.body_exists:
+            return
+        if declared is not None and declared > limits.body:
+            raise BodyTooLarge(f"declared {declared} bytes")
+        self._continue()
+        self.more = self._pieces(limits)
+
+    def free(self) -> None:
+        """Forget the body: it will not be sent again."""
+        self.body = b""
+        if self._bodies is not None:
+            self._bodies.give_back(self._held)
+            self._held = 0
+
+    def _take(self, size: int) -> None:
+        if size > 0 and self._bodies is not None:
+            self._bodies.take(size)
+            self._held += size
+
+    def _continue(self) -> None:
+        # RFC 9110 10.1.1: only now, after authentication and the length check, is the body wanted
+        if self.request.version >= (1, 1) and self.request.headers.get("Expect") and self.request.transport is not None:
+            self.request.transport.write(CONTINUE)
+
+    async def _collect(self, limit: int) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await self.request.content.readany():
+            size += len(piece)
+            if size > limit:
+                raise BodyTooLarge(f"more than {limit} bytes")
+            self._take(size - self._held)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _pieces(self, limits: Limits) -> AsyncIterator[bytes]:
+        size = 0
+        while True:
+            try:
+                async with asyncio.timeout(limits.body_timeout):
+                    piece = await self.request.content.readany()
+            except TimeoutError as exc:
+                raise BodyTimeout(f"no byte of the body for {limits.body_timeout:g}s") from exc
+            if not piece:
+                return
+            size += len(piece)
+            self.exchange.bytes_in = size
+            if size > limits.body:
+                raise BodyTooLarge(f"more than {limits.body} bytes")
+            yield piece

@@ -1,0 +1,57 @@
+"""Cross-origin rules (Fetch standard): exact origins, the same answer on errors, preflights before authentication."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+Headers = list[tuple[bytes, bytes]]
+
+_METHODS: Final = b"GET, POST, DELETE, OPTIONS"
+_ALLOWED: Final = (
+    b"Authorization, Content-Type, Last-Event-ID, X-Api-Key, Api-Key, X-Goog-Api-Key, X-Request-Id, OpenAI-Organization, OpenAI-Project, "
+    b"OpenAI-Beta, Anthropic-Version, Anthropic-Beta, Anthropic-Dangerous-Direct-Browser-Access, X-Goog-Api-Client, X-Stainless-Lang, "
+    b"X-Stainless-Package-Version, X-Stainless-OS, X-Stainless-Arch, X-Stainless-Runtime, X-Stainless-Runtime-Version, X-Stainless-Retry-Count, "
+    b"X-Stainless-Timeout, X-Stainless-Helper-Method, X-Stainless-Poll-Helper, X-Stainless-Async, X-Stainless-Read-Timeout, HTTP-Referer, X-Title"
+)
+_EXPOSED: Final = (
+    b"X-Request-Id, Retry-After, Retry-After-Ms, X-Should-Retry, X-RateLimit-Limit-Requests, X-RateLimit-Limit-Tokens, X-RateLimit-Remaining-Requests, "
+    b"X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Requests, X-RateLimit-Reset-Tokens, OpenAI-Processing-Ms, Request-Id"
+)
+
+
+class Cors:
+    """The configured origins. Without any, no header is ever added and browsers refuse by themselves."""
+
+    def __init__(self, origins: Iterable[str], max_age: float) -> None:
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._max_age = b"%d" % int(max_age)
+
+    def headers(self, origin: bytes | None) -> Headers:
+        """Return what every answer carries, also an error: else a browser hides its reason from the page."""
+        if not self._origins:
+            return []
+        vary = (b"Vary", b"Origin")
+        if origin not in self._origins:
+            return [vary]
+        return [vary, (b"Access-Control-Allow-Origin", origin or b""), (b"Access-Control-Expose-Headers", _EXPOSED)]
+
+    def preflight(self, origin: bytes | None, wanted: bytes | None) -> Headers | None:
+        """Return the headers of the answer to a preflight; None if the request is not one, or not ours to allow."""
+        if origin is None or wanted is None or origin not in self._origins:
+            return None
+        return [
+            (b"Vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
+            (b"Access-Control-Allow-Origin", origin),
+            (b"Access-Control-Allow-Methods", _METHODS),
+            (b"Access-Control-Allow-Headers", _ALLOWED),
+            (b"Access-Control-Max-Age", self._max_age),
+        ]
+
+
+def header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """Return the first value of *name*, which is in lower case."""
+    for key, value in headers:
+        if key.lower() == name:
+            return value
+    return None

@@ -1,0 +1,293 @@
+"""The straight line: one request from admission to its record.
+
+    admit → authenticate → read → route → attempts (which commit and stream) → record, in the `finally`, without an await
+
+Cancellation is the ordinary way out: aiohttp cancels the handler's task as soon as the client's FIN or RST arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+from dataclasses import replace
+
+from aiohttp import web
+
+from proxy.auth import strip_credential_query
+from proxy.dialects.base import Framing, Keepalive, RequestView
+from proxy.dialects.keepalives import SPACE, Constant, styled
+from proxy.downstream import Downstream, whole
+from proxy.errors import Forbidden, InternalError, NotFound, NoUpstream, ProxyError, Unauthenticated, UnsupportedMedia
+from proxy.exchange import Exchange, Outcome
+from proxy.handler import catalogue, pages
+from proxy.handler.answers import refusal, refuse
+from proxy.handler.attempts import Attempts
+from proxy.handler.call import Call
+from proxy.handler.cors import header
+from proxy.handler.pricing import cost_usd
+from proxy.handler.recorder import Recorder
+from proxy.handler.runtime import Current
+from proxy.handler.surface import Match, Surface
+from proxy.headers import request_id_from, stream_headers, validate_framing, validate_target
+from proxy.lifecycle import Lifecycle
+from proxy.router import Route, Target, candidates
+from proxy.settings import Streaming
+from proxy.sse.relay import Relay
+from proxy.streaming import NEVER, Clocks, Lingering, Stream, Ticker
+from proxy.tasks import Tasks
+from proxy.upstream import Backend
+
+log = logging.getLogger("proxy.handler")
+
+
+class Handler:
+    """Serves the public listener."""
+
+    def __init__(self, current: Current, lifecycle: Lifecycle, ticker: Ticker, recorder: Recorder, tasks: Tasks) -> None:
+        self._current = current
+        self._lifecycle = lifecycle
+        self._ticker = ticker
+        self._recorder = recorder
+        self._tasks = tasks
+        self._surface = Surface()
+        self._clock = time.monotonic
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request. Raises only CancelledError."""
+        runtime = self._current.enter()
+        exchange = Exchange(request_id_from(request.raw_headers) or secrets.token_hex(16), self._clock(), time.time(), method=request.method)
+        exchange.remote = runtime.trusted.client_address(_peer(request), request.raw_headers)
+        call = Call(request, exchange, Downstream(request, closing=self._lifecycle.draining), runtime)
+        call.response_headers.append((b"X-Request-Id", exchange.request_id.encode()))
+        try:
+            response = await self._serve(call)
+            exchange.close(Outcome.COMPLETED, self._clock())
+            return response
+        except ProxyError as error:
+            return self._failed(call, error)
+        except asyncio.CancelledError:
+            self._cancelled(call)
+            raise
+        except Exception as exc:
+            log.exception("request failed", extra={"request_id": exchange.request_id})
+            return self._failed(call, InternalError(type(exc).__name__))
+        finally:
+            self._close(call)
+
+    def refuse_unread(self, error: ProxyError, request: web.BaseRequest | None) -> web.Response:
+        """Answer and record a request whose head could not be read."""
+        runtime = self._current.runtime
+        now = self._clock()
+        exchange = Exchange(secrets.token_hex(16), now, time.time())
+        exchange.remote = _peer(request) if request is not None else ""
+        exchange.status, exchange.code, exchange.detail = error.status, error.code, error.detail
+        exchange.close(error.outcome, now)
+        self._recorder.record(exchange)
+        headers = [(b"X-Request-Id", exchange.request_id.encode()), *runtime.cors.headers(None)]
+        return refusal(error, runtime.fallback_dialect, exchange.request_id, headers)
+
+    # ---- the line
+
+    async def _serve(self, call: Call) -> web.StreamResponse:
+        request, runtime = call.request, call.runtime
+        origin = header(call.headers, b"origin")
+        call.response_headers += runtime.cors.headers(origin)
+        self._read_head(call)
+        if call.method == b"OPTIONS":
+            allowed = runtime.cors.preflight(origin, header(call.headers, b"access-control-request-method"))
+            if allowed is not None:
+                call.exchange.status = 204
+                return whole(204, allowed, b"")
+        match = self._surface.match(call.method, call.path)
+        call.dialect = match.dialect
+        call.exchange.route, call.exchange.dialect = match.route, match.dialect.name
+        if match.page == "health":
+            return pages.health(call, serving=not self._lifecycle.draining)
+        self._lifecycle.admit(call)
+        if not (match.page == "test" and runtime.settings.diagnostics.public):
+            await self._authenticate(call)
+        call.query = strip_credential_query(call.query[1:])
+        call.query = b"?" + call.query if call.query or request.raw_path.endswith("?") else b""
+        return await self._page(call, match)
+
+    async def _page(self, call: Call, match: Match) -> web.StreamResponse:
+        if match.page == "model":
+            return await self._model(call, match)
+        if match.page == "upstream":
+            return await self._passthrough(call, match)
+        if match.page == "models":
+            return await catalogue.models(call, match.rest, self._tasks)
+        if match.page == "ping":
+            return pages.ping(call)
+        return await pages.test_stream(call)
+
+    def _read_head(self, call: Call) -> None:
+        """Check what aiohttp lets through although it could be read in two ways; such a connection is not used again."""
+        try:
+            validate_framing((call.request.version.major, call.request.version.minor), call.headers)
+            call.path, call.query = validate_target(call.request.raw_path.encode("utf-8", "surrogateescape"))
+        except ProxyError:
+            call.downstream.closing = True
+            raise
+
+    async def _authenticate(self, call: Call) -> None:
+        principal = await call.runtime.authenticator.identify(call.headers, call.query[1:], call.method, time.time())
+        self._lifecycle.admit_subject(principal.subject, principal.max_streams)
+        call.principal = principal
+        call.exchange.subject = principal.subject
+
+    async def _model(self, call: Call, match: Match) -> web.StreamResponse:
+        runtime, exchange = call.runtime, call.exchange
+        await call.read_body(runtime.settings.limits, runtime.bodies)
+        if header(call.headers, b"content-encoding") not in (None, b"identity"):
+            raise UnsupportedMedia
+        content_type = header(call.headers, b"content-type") or b""
+        view = match.dialect.read_request(call.body, {"content-type": content_type.decode("latin-1")})
+        exchange.model_requested, exchange.stream = view.model, view.stream
+        assert call.principal is not None
+        if not call.principal.may_use(view.model):
+            raise Forbidden("model_not_allowed", public="These credentials do not allow this model.")
+        route = runtime.router.resolve(view.model)
+        exchange.model = route.name
+        targets = self._targets(call, route, view, match.family)
+        call.stream = self._stream(call, view, route.streaming)
+        call.price = route.price
+        return await Attempts(call, view, targets, public_path=True).answer()
+
+    def _targets(self, call: Call, route: Route, view: RequestView, family: str) -> tuple[Target, ...]:
+        now = self._clock()
+        runtime = call.runtime
+        speaking = [choice for choice in route.targets if family in _families(runtime.backends.get(choice.upstream))]
+        if not speaking:
+            raise NoUpstream(f"no target of {route.name} speaks {family}")
+        if len(speaking) != len(route.targets):
+            route = replace(route, targets=tuple(speaking))
+        draw = random.random()  # noqa: S311 - spreads load
+        return candidates(route, view.model, draw=draw, usable=lambda name: runtime.health.usable(name, now), stateful=view.stateful)
+
+    async def _passthrough(self, call: Call, match: Match) -> web.StreamResponse:
+        """Pass a request on to a named upstream, for the paths that its list allows, and for nothing else."""
+        runtime = call.runtime
+        backend = runtime.backends.get(match.name)
+        if backend is None or not any(_below(match.rest, prefix) for prefix in backend.passthrough):
+            raise NotFound
+        assert call.principal is not None
+        if call.principal.models is not None:
+            raise Forbidden("model_not_allowed", public="These credentials are limited to models and may not use this path.")
+        if backend.transparent:
+            call.response_headers = call.response_headers[:1]
+        await call.stream_body(runtime.settings.limits, runtime.bodies, runtime.settings.retry.max_body)
+        call.path = match.rest
+        view = RequestView(model="")
+        streaming = runtime.settings.streaming
+        call.stream = self._stream(call, view, streaming, passthrough=True)
+        return await Attempts(call, view, (Target(match.name, ""),), public_path=False).answer()
+
+    # ---- helpers
+
+    def _stream(self, call: Call, view: RequestView, streaming: Streaming, *, passthrough: bool = False) -> Stream:
+        limits = call.runtime.settings.limits
+        keepalive = styled(streaming.keepalive_style, streaming.keepalive_text, call.dialect.keepalive())
+        streamed = view.stream or passthrough
+        commit_after = streaming.commit_after if view.stream and keepalive is not None else NEVER
+        early = stream_headers()
+        relay = Relay(keepalive=keepalive, interval=streaming.keepalive_interval, now=self._clock())
+        if not streamed:
+            commit_after = streaming.json_keepalive_after or NEVER
+            early = [(b"Content-Type", b"application/json")]
+            relay = Relay(keepalive=_spaces(streaming), interval=streaming.keepalive_interval, now=self._clock())
+            relay.framing = Framing.WHOLE
+        clocks = Clocks(
+            commit_after=commit_after,
+            attempt=streaming.attempt_timeout,
+            first=streaming.first_token_timeout if streamed else NEVER,
+            whole=NEVER if streamed else streaming.response_timeout,
+            idle=streaming.idle_timeout if streamed else NEVER,
+            content=streaming.content_timeout if view.stream else NEVER,
+            write_stall=limits.write_stall,
+            age=limits.stream_age,
+            drain=streaming.drain_limit if streaming.on_disconnect == "drain" else 0.0,
+        )
+        stream = Stream(
+            call.exchange, call.downstream, relay, clocks, early_headers=[*early, *call.response_headers], commit_soon=self._commit_soon
+        )
+        call.downstream.connection.exchanging = stream
+        self._ticker.add(stream)
+        return stream
+
+    def _commit_soon(self, stream: Stream) -> None:
+        self._tasks.spawn(stream.commit_early(time.time()), name=f"commit {stream.exchange.request_id}")
+
+    def _failed(self, call: Call, error: ProxyError) -> web.StreamResponse:
+        exchange = call.exchange
+        exchange.code, exchange.detail = error.code, error.detail
+        if isinstance(error, Unauthenticated | Forbidden):
+            exchange.auth_failure = error.reason
+        exchange.close(error.outcome, self._clock())
+        return refuse(call, error)
+
+    def _cancelled(self, call: Call) -> None:
+        """Find out why: a deadline of ours that closed the connection, the client, or the end of the process."""
+        exchange, stream = call.exchange, call.stream
+        now = self._clock()
+        if stream is not None and stream.failure is not None:
+            exchange.code, exchange.detail = stream.failure.code, stream.failure.detail
+            exchange.close(stream.failure.outcome, now)
+        elif exchange.client_gone_at is not None or call.downstream.gone:
+            exchange.client_gone_at = exchange.client_gone_at or now
+            exchange.close(Outcome.CLIENT_GONE, now)
+        else:
+            exchange.close(Outcome.DRAINED if self._lifecycle.draining else Outcome.PROXY_ERROR, now)
+
+    def _close(self, call: Call) -> None:
+        """Give everything back and record, once; no await, so nothing can come between."""
+        stream = call.stream
+        if stream is not None and stream.detached:
+            self._tasks.spawn(self._drain(call, stream), name=f"drain {call.exchange.request_id}")
+            return
+        self._finish(call)
+
+    async def _drain(self, call: Call, stream: Stream) -> None:
+        """Read on after the client has left, for the usage, then close as usual."""
+        try:
+            await stream.drained()
+        finally:
+            self._finish(call)
+
+    def _finish(self, call: Call) -> None:
+        exchange, stream = call.exchange, call.stream
+        if stream is not None:
+            stream.close()
+            self._ticker.remove(stream)
+            exchange.cost_usd = cost_usd(exchange.usage, call.price)
+            call.downstream.connection.exchanging = None
+        if call.downstream.pending:
+            self._ticker.add(Lingering(call.downstream, self._ticker, call.runtime.settings.limits.write_stall, self._clock()))
+        call.free()
+        self._lifecycle.release(call)
+        if call.principal is not None:
+            self._lifecycle.release_subject(call.principal.subject)
+        self._current.leave(call.runtime)
+        self._recorder.record(exchange)
+
+
+def _peer(request: web.BaseRequest) -> str:
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    return str(peer[0]) if isinstance(peer, tuple | list) and peer else ""
+
+
+def _families(backend: object) -> tuple[str, ...]:
+    return backend.provider.families if isinstance(backend, Backend) else ()
+
+
+def _below(path: bytes, prefix: bytes) -> bool:
+    """Tell whether *path* is *prefix* or lies below it, by whole segments."""
+    prefix = prefix.rstrip(b"/")
+    return path == prefix or path.startswith(prefix + b"/")
+
+
+def _spaces(streaming: Streaming) -> Keepalive | None:
+    return Constant(SPACE) if streaming.json_keepalive_after else None

@@ -1,0 +1,73 @@
+"""The proxy's own small answers: health, who am I, and ten timed events to prove that a path streams."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import web
+
+from proxy.downstream import whole
+from proxy.errors import BadRequest
+from proxy.handler.call import Call
+from proxy.headers import stream_headers
+
+JSON = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"))
+
+
+def answer_json(call: Call, status: int, value: object) -> web.StreamResponse:
+    """Answer with *value* as JSON."""
+    call.exchange.status = status
+    response = whole(status, [*JSON, *call.response_headers], orjson.dumps(value))
+    if call.downstream.closing:
+        response.force_close()
+    return response
+
+
+def health(call: Call, *, serving: bool) -> web.StreamResponse:
+    """Answer a load balancer: 200, or 503 while the process is about to stop."""
+    return answer_json(call, 200 if serving else 503, {"status": "ok" if serving else "draining"})
+
+
+def ping(call: Call) -> web.StreamResponse:
+    """Say who the caller is to this proxy."""
+    principal = call.principal
+    assert principal is not None
+    expires = principal.expires_at
+    told = None if expires is None else datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    models = list(principal.models) if principal.models is not None else ["*"]
+    return answer_json(call, 200, {"subject": principal.subject, "models": models, "expires_at": told})
+
+
+async def test_stream(call: Call) -> web.StreamResponse:
+    """Send `count` events, one every `interval` seconds, each with the time it was sent."""
+    count, interval = _wanted(call.query)
+    call.exchange.stream = True
+    call.exchange.status = 200
+    await call.downstream.commit(200, [*stream_headers(), *call.response_headers])
+    call.exchange.committed = began = time.monotonic()
+    for number in range(1, count + 1):
+        await asyncio.sleep(max(0.0, began + (number - 1) * interval - time.monotonic()))
+        event = orjson.dumps({"n": number, "of": count, "interval": interval, "unix_ms": int(time.time() * 1000)})
+        call.downstream.write(b"event: tick\ndata: %b\n\n" % event)
+        call.exchange.content(time.monotonic())
+        call.exchange.chunks += 1
+    call.downstream.write(b"event: done\ndata: {}\n\n")
+    return call.downstream.finish()
+
+
+def _wanted(query: bytes) -> tuple[int, float]:
+    values = {"count": "10", "interval": "1"}
+    for name, value in parse_qsl(query[1:].decode("latin-1"), keep_blank_values=True):
+        if name in values:
+            values[name] = value
+    try:
+        count, interval = int(values["count"]), float(values["interval"])
+    except ValueError as exc:
+        raise BadRequest("count must be a whole number and interval a number of seconds.") from exc
+    if not (1 <= count <= 1000 and 0 <= interval <= 60 and count * interval <= 3600):
+        raise BadRequest("count must be 1 to 1000, interval 0 to 60 seconds, and both together at most an hour.")
+    return count, interval

@@ -1,0 +1,110 @@
+"""Everything that follows from one reading of the settings. A reload builds another one and swaps it in between requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proxy.auth import Authenticator
+from proxy.dialects import CHAT
+from proxy.dialects.base import Dialect
+from proxy.handler.call import Bodies
+from proxy.handler.cors import Cors
+from proxy.headers import TrustedProxies
+from proxy.health import Health
+from proxy.providers import PROVIDERS
+from proxy.retry import Policy
+from proxy.router import Router
+from proxy.settings import Origin, Settings
+from proxy.upstream import Backend, Network
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runtime:
+    """The parts that serve requests under one configuration."""
+
+    settings: Settings
+    authenticator: Authenticator
+    router: Router
+    policy: Policy
+    health: Health
+    backends: Mapping[str, Backend]
+    bodies: Bodies
+    cors: Cors
+    trusted: TrustedProxies
+    fallback_dialect: Dialect = CHAT  # the words of an error where no dialect is known yet
+
+    async def start(self) -> None:
+        """Begin what loads in the background."""
+        await self.authenticator.start()
+
+    async def close(self) -> None:
+        """Close connections and background work; nothing may be in flight any more."""
+        for backend in self.backends.values():
+            backend.pool.close()
+        await self.authenticator.close()
+
+    def sweep(self, now: float) -> None:
+        """Close idle connections that are too old."""
+        for backend in self.backends.values():
+            backend.pool.sweep(now)
+
+
+def build(settings: Settings, simulators: Mapping[str, str], network: Network) -> Runtime:
+    """Build the parts from *settings*; *simulators* are the addresses of the running ones, by upstream name."""
+    backends = {}
+    for name, config in settings.upstreams.items():
+        origin = Origin.parse(simulators[name] + "/v1") if config.kind == "simulator" else config.origin
+        provider = PROVIDERS.get(config.kind)
+        if origin is not None and provider is not None:
+            backends[name] = Backend(name, config, origin, provider, retry=settings.retry, network=network)
+    return Runtime(
+        settings=settings,
+        authenticator=Authenticator(
+            settings.auth, anonymous=settings.anonymous_allowed, default_max_streams=settings.limits.streams_per_subject
+        ),
+        router=Router(settings.models, settings.streaming_for),
+        policy=Policy(settings.retry),
+        health=Health(settings.upstreams, settings.circuit),
+        backends=backends,
+        bodies=Bodies(settings.limits.bodies),
+        cors=Cors(settings.cors.origins, settings.cors.max_age),
+        trusted=TrustedProxies(settings.trusted_proxies),
+    )
+
+
+def unserved(settings: Settings) -> list[str]:
+    """Return the names of the upstreams whose kind this version does not speak."""
+    return [name for name, config in settings.upstreams.items() if config.kind not in PROVIDERS]
+
+
+class Current:
+    """The runtime in force, and the old ones that are still in use."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._users: dict[Runtime, int] = {}
+        self._unused: dict[Runtime, asyncio.Event] = {}
+
+    def enter(self) -> Runtime:
+        """Return the runtime in force, for one request; it stays usable until `leave`."""
+        runtime = self.runtime
+        self._users[runtime] = self._users.get(runtime, 0) + 1
+        return runtime
+
+    def leave(self, runtime: Runtime) -> None:
+        """Give *runtime* back at the end of the request."""
+        self._users[runtime] -= 1
+        if not self._users[runtime] and runtime in self._unused:
+            self._unused[runtime].set()
+
+    async def swap(self, runtime: Runtime) -> None:
+        """Put *runtime* in force, then wait until nobody uses the old one and close it."""
+        old, self.runtime = self.runtime, runtime
+        if self._users.get(old):
+            self._unused[old] = asyncio.Event()
+            await self._unused[old].wait()
+            del self._unused[old]
+        self._users.pop(old, None)
+        await old.close()

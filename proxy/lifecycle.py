@@ -1,0 +1,85 @@
+"""Starting → Ready → Draining → Stopped, and who is in flight meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Iterable
+from typing import Protocol
+
+from proxy.errors import Draining, TooManyStreams, TooManyStreamsOfSubject
+from proxy.exchange import Exchange
+
+
+class State(enum.Enum):
+    """Where a process is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"  # not ready any more; open connections are still served
+    STOPPED = "stopped"
+
+
+class InFlight(Protocol):
+    """A request that is being served."""
+
+    exchange: Exchange
+
+
+class Lifecycle:
+    """Admits requests and keeps account of them. Slots are given back in the handler's `finally`, whatever happened."""
+
+    def __init__(self, max_streams: int) -> None:
+        self.state = State.STARTING
+        self.max_streams = max_streams
+        self._in_flight: dict[InFlight, None] = {}
+        self._subjects: dict[str, int] = {}
+        self._idle: asyncio.Event = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._in_flight)
+
+    @property
+    def draining(self) -> bool:
+        """Whether responses should close their connections."""
+        return self.state in (State.DRAINING, State.STOPPED)
+
+    @property
+    def in_flight(self) -> Iterable[InFlight]:
+        """Everything that is being served at the moment."""
+        return tuple(self._in_flight)
+
+    def admit(self, request: InFlight) -> None:
+        """Take a slot for *request*. Raises Draining or TooManyStreams; then no slot is taken."""
+        if self.state is State.STOPPED:
+            raise Draining(retry_after=1)
+        if len(self._in_flight) >= self.max_streams:
+            raise TooManyStreams(f"{self.max_streams} requests in flight", retry_after=1)
+        self._in_flight[request] = None
+        self._idle.clear()
+
+    def admit_subject(self, subject: str, limit: int) -> None:
+        """Take a slot for *subject*, at most *limit* at a time. Raises TooManyStreamsOfSubject."""
+        held = self._subjects.get(subject, 0)
+        if held >= limit:
+            raise TooManyStreamsOfSubject(f"{limit} requests in flight for this subject", retry_after=1)
+        self._subjects[subject] = held + 1
+
+    def release(self, request: InFlight) -> None:
+        """Give a request's slot back. Idempotent."""
+        self._in_flight.pop(request, None)
+        if not self._in_flight:
+            self._idle.set()
+
+    def release_subject(self, subject: str) -> None:
+        """Give a subject's slot back."""
+        held = self._subjects.get(subject, 0) - 1
+        if held > 0:
+            self._subjects[subject] = held
+        else:
+            self._subjects.pop(subject, None)
+
+    async def idle(self) -> None:
+        """Wait until nothing is in flight."""
+        await self._idle.wait()

@@ -1,0 +1,155 @@
+"""Decides which bytes of which attempt go to the client, and when a keepalive frame may go between them.
+
+    hold()      before the first event of an attempt is complete: held, or only comments passed on
+    release()   the first event is good: everything held goes out, and from now on
+    forward()   each chunk goes out as it came; only three bytes of it are remembered
+    frame()     a keepalive, if one is due and the stream stands between two events
+
+No clock, no socket, no callback: `now` comes in, bytes come out. The caller writes what it is given, at once and in order.
+
+For editors: nothing may be appended to half an event, and no byte of an upstream may be changed, dropped (but for one
+leading BOM after frames of our own) or kept back once released.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from proxy.dialects.base import FAILED, PING, Framing, Keepalive, Observer
+from proxy.sse import boundary
+from proxy.sse.events import is_comment
+
+HOLD_LIMIT: Final = 16 * 1024
+
+
+class Held(enum.Enum):
+    """What became of an attempt's bytes while its first event was awaited."""
+
+    WAITING = "waiting"  # not a whole event yet
+    READY = "ready"  # the first event is there, or more than the hold may keep: release it
+    FAILED = "failed"  # the first event is an error: this attempt is no answer
+    CROWDED = "crowded"  # more comments than the hold may keep: they can only go out if the response is committed
+
+
+class Relay:
+    """One client's stream, fed by one attempt after another. See the file's head for the order of calls."""
+
+    __slots__ = ("_frames", "_fresh", "_held", "_id_seen", "_interval", "_passive", "_sent", "_sent_at", "_started", "_tail", "framing", "observer")
+
+    def __init__(self, *, keepalive: Keepalive | None, interval: float, now: float) -> None:
+        self._frames = keepalive
+        self._interval = interval
+        self._sent_at = now
+        self._sent = False  # whether the client has had anything at all
+        self._tail = boundary.START
+        self._id_seen = keepalive is None or not keepalive.watches_ids  # nobody asks: no need to look
+        self.framing = Framing.EVENTS
+        self._held = bytearray()
+        self._passive = 0  # bytes at the start of the hold that are whole comments or pings
+        self._started = False
+        self._fresh = True  # nothing of the current attempt has been taken out of the hold
+        self.observer: Observer | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether any event of an upstream's answer has been released; after that no other attempt may follow."""
+        return self._started
+
+    @property
+    def between_events(self) -> bool:
+        """Whether something may be put into the stream at this moment."""
+        if self.framing is Framing.EVENTS:
+            return boundary.between_events(self._tail)
+        if self.framing is Framing.LINES:
+            return boundary.between_lines(self._tail)
+        return self.framing is Framing.WHOLE and not self._started
+
+    @property
+    def held(self) -> int:
+        """How many bytes are held back."""
+        return len(self._held)
+
+    def begin(self, observer: Observer, framing: Framing) -> None:
+        """Start over with another attempt's answer; what an earlier one left in the hold is forgotten."""
+        self.observer = observer
+        self.framing = framing
+        self._held.clear()
+        self._passive = 0
+        self._fresh = True
+
+    def hold(self, data: bytes, *, committed: bool) -> tuple[Held, bytes, int]:
+        """Keep *data* until the first event is complete.
+
+        Returns the verdict, the bytes that may go out already (whole comments, once the response is committed), and
+        what the observer saw.
+        """
+        assert self.observer is not None
+        self._held += data
+        if self.framing is not Framing.EVENTS:
+            return Held.READY, b"", self.observer.feed(data)
+        seen, first = self._look(data)
+        if first is not None:
+            return (Held.FAILED if first & FAILED else Held.READY), b"", seen
+        out = self._take(self._passive) if committed and self._passive else b""
+        if len(self._held) - self._passive > HOLD_LIMIT:
+            return Held.READY, out, seen
+        return (Held.CROWDED if len(self._held) > HOLD_LIMIT else Held.WAITING), out, seen
+
+    def release(self, now: float) -> bytes:
+        """Return everything held. From here on the attempt's bytes pass through `forward`."""
+        self._started = self._started or bool(self._held)
+        self._sent_at = now
+        return self._take(len(self._held))
+
+    def forward(self, data: bytes, now: float) -> int:
+        """Note *data* as sent to the client and return what the observer saw in it. The hot path."""
+        self._sent_at = now
+        if not self._id_seen and boundary.starts_id(self._tail, data):
+            self._id_seen = True
+        self._tail = data[-3:] if len(data) > 2 else (self._tail + data)[-3:]
+        return self.observer.feed(data)  # type: ignore[union-attr]  # begun before anything is forwarded
+
+    def frame(self, now: float, wall: float) -> bytes:
+        """Return a keepalive if one is due and allowed here, else nothing. *wall* is seconds since the epoch."""
+        if now - self._sent_at < self._interval or self._frames is None or not self.between_events:
+            return b""
+        return self.first_frame(now, wall)
+
+    def first_frame(self, now: float, wall: float) -> bytes:
+        """Return the keepalive that an early commit sends at once."""
+        if self._frames is None:
+            return b""
+        self._sent_at = now
+        self._sent = True
+        return self._frames.frame(self.observer, id_seen=self._id_seen and self._frames.watches_ids, wall=wall)
+
+    def _look(self, data: bytes) -> tuple[int, int | None]:
+        """Show *data* to the observer block by block; return all it saw, and what it saw in the first event."""
+        assert self.observer is not None
+        seen = 0
+        first: int | None = None
+        for block in self.observer.splitter.feed(data):
+            flags = self.observer.event(block)
+            seen |= flags
+            if first is None:
+                if flags & PING or is_comment(block):
+                    self._passive += len(block)
+                else:
+                    first = flags
+        return seen, first
+
+    def _take(self, size: int) -> bytes:
+        """Take the first *size* bytes out of the hold, to be sent to the client now."""
+        out = bytes(self._held[:size])
+        del self._held[:size]
+        self._passive = 0
+        if self._fresh and self._sent:
+            # a BOM counts only as the very first bytes of a stream; after a frame of ours it would spoil the first field
+            out = out.removeprefix(boundary.BOM)
+        self._fresh = False
+        self._sent = True
+        if not self._id_seen and boundary.starts_id(self._tail, out.removeprefix(boundary.BOM)):
+            self._id_seen = True
+        self._tail = boundary.advance(self._tail, out)
+        return out

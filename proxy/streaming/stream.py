@@ -1,0 +1,423 @@
+"""Joins one relay, one upstream stream at a time, and one client.
+
+An upstream byte takes this way, in one call chain: `UpstreamConnection.data_received` → `Stream.upstream_data` →
+`Downstream.write` → the client's transport. The handler's task sleeps meanwhile; it is woken for the first event and for
+the end. Whatever is due by the clock happens in `tick`.
+
+This is the only place that knows that a stream has exactly one reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from proxy.dialects.base import CONTENT, TERMINAL, Framing, Observer
+from proxy.downstream import Downstream, Headers
+from proxy.errors import (
+    ClientStalled,
+    Expired,
+    InternalError,
+    ProxyError,
+    UpstreamErrorEvent,
+    UpstreamMalformed,
+    UpstreamReset,
+    UpstreamStalled,
+    UpstreamTimeout,
+    UpstreamTruncated,
+)
+from proxy.exchange import Exchange, Phase
+from proxy.sse.relay import Held, Relay
+from proxy.streaming.clocks import NEVER, Clocks, WriteStall
+from proxy.upstream import BodyEnd, UpstreamStream
+
+T = TypeVar("T")
+
+AFTER_END: Final = 2.0  # seconds that an upstream may keep its connection open behind a finished answer
+HOLD_PAUSE: Final = 64 * 1024  # held bytes at which reading pauses until the response is committed
+
+_CLEAN: Final = (BodyEnd.COMPLETE, BodyEnd.CLOSED)
+
+
+class Stream:
+    """One client's answer in the making. The handler owns it and must `close` it, also when cancelled."""
+
+    __slots__ = (
+        "_attempt_until", "_byte_at", "_clock", "_clocks", "_commit_at", "_commit_soon", "_content_at", "_detached_until", "_done", "_early_headers",
+        "_end", "_first", "_first_until", "_held_content", "_live", "_paused_at", "_stall", "_started", "_terminal",
+        "_upstream", "_waiting", "_whole_until", "downstream", "exchange", "failure", "relay",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        downstream: Downstream,
+        relay: Relay,
+        clocks: Clocks,
+        *,
+        early_headers: Headers,
+        commit_soon: Callable[[Stream], None],
+    ) -> None:
+        self.exchange = exchange
+        self.downstream = downstream
+        self.relay = relay
+        self._clocks = clocks
+        self._early_headers = early_headers
+        self._commit_soon = commit_soon
+        self._clock = time.monotonic
+        now = self._started = self._byte_at = self._content_at = self._clock()
+        self._commit_at = now + clocks.commit_after
+        self._first_until = now + clocks.first
+        self._whole_until = now + clocks.whole
+        self._attempt_until = NEVER
+        self._waiting: asyncio.Future[None] | None = None  # what the handler's task sleeps on, where a deadline may wake it
+        self._first: asyncio.Future[None] | None = None  # the current attempt's first event
+        self._done: asyncio.Future[None] | None = None  # the end of the answer, once it is live
+        self._upstream: UpstreamStream | None = None
+        self._end: BodyEnd | None = None  # how the current attempt's body ended
+        self._live = False  # the first event is out: chunks pass straight through
+        self._held_content = False
+        self._terminal = False
+        self._paused_at: float | None = None
+        self._detached_until: float | None = None
+        self.failure: ProxyError | None = None  # why a deadline ended it; the handler may be cancelled before it hears of it
+        self._stall = WriteStall(now)
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.exchange.request_id} {self.exchange.phase.value} live={self._live} committed={self.downstream.committed}>"
+
+    # ---- the handler's side
+
+    @property
+    def first_until(self) -> float:
+        """When all attempts together must have produced content."""
+        return min(self._first_until, self._whole_until)
+
+    @property
+    def commit_at(self) -> float | None:
+        """When the response will be committed whatever the attempts do; None once it is, or if never."""
+        return None if self.downstream.committed or self._commit_at == NEVER else self._commit_at
+
+    @property
+    def detached(self) -> bool:
+        """Whether the client has left and the upstream is read on, to learn the usage."""
+        return self._detached_until is not None
+
+    @property
+    def ended_clean(self) -> bool:
+        """Whether the upstream's whole body is here and its framing ended as announced, whatever its events said."""
+        return self._end in _CLEAN
+
+    @property
+    def attached(self) -> UpstreamStream | None:
+        """The upstream stream that it holds at the moment."""
+        return self._upstream
+
+    def begin_attempt(self, *, another: bool) -> None:
+        """Start an attempt's clock; *another*: a further target is left, so this one may not use up all the time."""
+        self._attempt_until = self._clock() + self._clocks.attempt if another else NEVER
+
+    async def wait(self, work: asyncio.Future[T], phase: Phase) -> T:
+        """Wait for *work*, but no longer than the deadlines allow: then UpstreamTimeout. Ends *work* with the waiting."""
+        self.exchange.phase = phase
+        began = self._clock()
+        gate = self._waiting = asyncio.get_running_loop().create_future()
+        work.add_done_callback(lambda _: None if gate.done() else gate.set_result(None))
+        try:
+            await gate
+            return work.result()
+        finally:
+            self._waiting = None
+            self.exchange.upstream_wait += self._clock() - began
+            if not work.cancel() and not work.cancelled():
+                work.exception()  # seen, also where nobody asked
+
+    def began_dialing(self) -> float:
+        """Note that a connection is being opened."""
+        self.exchange.phase = Phase.CONNECTING
+        return self._clock()
+
+    def dialed(self, began: float) -> None:
+        """Note that the dialing has ended."""
+        self.exchange.upstream_wait += self._clock() - began
+
+    async def first_event(self, upstream: UpstreamStream, observer: Observer, framing: Framing) -> None:
+        """Take *upstream* over and return when its first event is complete: the response may be committed.
+
+        Raises UpstreamErrorEvent when that event is an error: the upstream stays, and the caller either drops it or
+        relays it as it is. Raises another UpstreamError when no event will come. *upstream* is closed by `close`.
+        """
+        self._upstream = upstream
+        self._end = None
+        self._held_content = False
+        self.relay.begin(observer, framing)
+        self._byte_at = self._clock()
+        self._first = asyncio.get_running_loop().create_future()
+        upstream.attach(self)
+        if self._paused_at is not None:
+            upstream.pause()
+        if self._first.done() and self._first.exception() is None:
+            return  # it came with the head: no need to sleep
+        await self.wait(self._first, Phase.FIRST_TOKEN)
+
+    async def run(self) -> None:
+        """Send what is held, then relay until the end. Raises the ProxyError of an end that was not good."""
+        assert self._upstream is not None
+        now = self._clock()
+        self._done = asyncio.get_running_loop().create_future()
+        self._live = True
+        self._attempt_until = NEVER
+        data = self.relay.release(now)
+        if data:
+            self._count(data)
+            self.downstream.write(data)
+        if self._held_content:
+            self._note_content(now)
+        if self._end is not None:
+            self._finish(self._end)
+        elif self._paused_at is None:
+            self._upstream.resume()
+        await self._done
+
+    def whole_body(self) -> bytes:
+        """Take the whole body, which has arrived, out of the hold: nothing is committed, and it goes out in one write."""
+        assert self.relay.observer is not None
+        now = self._clock()
+        data = self.relay.release(now)
+        self._count(data)
+        self._note_content(now)
+        self.relay.observer.complete(clean=True)
+        return data
+
+    def note_committed(self, *, early: bool = False) -> None:
+        """Note that the head went out just now."""
+        if self.exchange.committed is None:
+            self.exchange.committed = self._clock()
+            self.exchange.committed_early = early
+
+    async def commit_early(self, wall: float) -> None:
+        """Send the 200 and a first keepalive although no attempt has succeeded yet."""
+        if self.downstream.committed or self.downstream.gone:
+            return
+        await self.downstream.commit(200, self._early_headers)
+        self.note_committed(early=True)
+        self._keepalive(self.relay.first_frame(self._clock(), wall))
+
+    def drop_attempt(self) -> None:
+        """Close the current upstream, if there is one; another attempt may follow."""
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.close()
+            if self.exchange.client_gone_at is not None and self.exchange.upstream_closed_at is None:
+                self.exchange.upstream_closed_at = self._clock()
+
+    def close(self) -> None:
+        """End it for good: the upstream is given back or closed, the exchange's sums are complete. Idempotent."""
+        self.drop_attempt()
+        now = self._clock()
+        self._resumed(now)
+        exchange = self.exchange
+        exchange.silence_seconds = max(0.0, now - self._started - exchange.backpressure_seconds)
+        observer = self.relay.observer
+        if observer is not None:
+            exchange.usage = observer.usage
+            exchange.observer_skips = observer.splitter.lost
+        if exchange.client_gone_at is not None and exchange.upstream_closed_at is None:
+            exchange.upstream_closed_at = now
+
+    async def drained(self) -> None:
+        """Wait until a detached stream has ended, well or badly."""
+        if self._done is not None:
+            await asyncio.wait((self._done,))
+
+    # ---- the upstream's side
+
+    def upstream_data(self, data: bytes) -> None:
+        """Hand *data* to the client: the hot path."""
+        if not self._live:
+            self._not_live(data)
+            return
+        self.downstream.write(data)
+        now = self._byte_at = self._clock()
+        exchange = self.exchange
+        exchange.chunks += 1
+        exchange.bytes_out += len(data)
+        seen = self.relay.forward(data, now)
+        if seen:
+            if seen & CONTENT:
+                self._content_at = now
+                if exchange.first_token is None:
+                    exchange.phase = Phase.STREAMING
+                exchange.content(now)
+            if seen & TERMINAL:
+                self._terminal = True
+
+    def upstream_end(self, end: BodyEnd) -> None:
+        """Take note that the upstream's body has ended."""
+        self._end = end
+        if self._done is not None:
+            self._finish(end)
+        elif self._first is not None and not self._first.done():
+            if end in _CLEAN and self.relay.framing is not Framing.EVENTS:
+                self._first.set_result(None)
+            else:
+                self._first.set_exception(self._bad_end(end))
+
+    # ---- the client's side
+
+    def client_paused(self) -> None:
+        """Stop reading from the upstream; its clocks stand still meanwhile."""
+        self._paused_at = self._clock()
+        if self._upstream is not None:
+            self._upstream.pause()
+
+    def client_resumed(self) -> None:
+        """Read from the upstream again."""
+        self._resumed(self._clock())
+        if self._upstream is not None:
+            self._upstream.resume()
+
+    def client_gone(self) -> None:
+        """Close the upstream now, or read on for a while where the settings want the usage."""
+        now = self._clock()
+        if self.exchange.client_gone_at is None:
+            self.exchange.client_gone_at = now
+        if self._live and self._clocks.drain and self._done is not None and not self._done.done():
+            self._detached_until = now + self._clocks.drain
+            self._live = False
+            self.client_resumed()
+        else:
+            self.drop_attempt()
+
+    # ---- the clock's side
+
+    def tick(self, now: float, wall: float) -> None:
+        """Do what is due: commit, keepalive, and every deadline."""
+        if self._detached_until is not None:
+            if now >= self._detached_until:
+                self.fail(UpstreamTruncated("the client had left; not read to the end"))
+            return
+        if not self.downstream.committed:
+            if now >= self._commit_at:
+                self._commit_at = NEVER
+                self._commit_soon(self)
+        elif not self._client_stalled(now):
+            self._keepalive(b"" if self._terminal else self.relay.frame(now, wall))
+        if now >= self._expires:
+            self.fail(Expired())
+        elif self._terminal and now - self._byte_at > AFTER_END:
+            self._end = BodyEnd.COMPLETE
+            self._finish(BodyEnd.COMPLETE)
+        elif self._paused_at is None:
+            self._check_upstream(now)
+
+    def fail(self, error: ProxyError) -> None:
+        """End the answer with *error*, or the attempt, where it can still be replaced."""
+        self.failure = self.failure or error
+        waker = self._done if self._done is not None else self._waiting
+        if waker is not None and not waker.done():
+            waker.set_exception(error)
+            if self._done is not None:
+                self.drop_attempt()
+
+    # ---- helpers
+
+    @property
+    def _expires(self) -> float:
+        return self.exchange.started + self._clocks.age
+
+    def _not_live(self, data: bytes) -> None:
+        """Take bytes that do not go straight through: before the first event, or after the client has left."""
+        now = self._byte_at = self._clock()
+        if self._detached_until is not None:
+            self.relay.forward(data, now)
+            return
+        verdict, out, seen = self.relay.hold(data, committed=self.downstream.committed)
+        self._held_content = self._held_content or bool(seen & CONTENT)
+        self._terminal = self._terminal or bool(seen & TERMINAL)
+        if out:
+            self._count(out)
+            self.downstream.write(out)
+        if self.relay.held > HOLD_PAUSE and self._upstream is not None:
+            self._upstream.pause()
+        if verdict is Held.CROWDED:
+            self._commit_soon(self)
+        elif self._first is not None and not self._first.done():
+            if verdict is Held.READY:
+                self._first.set_result(None)
+            elif verdict is Held.FAILED:
+                assert self.relay.observer is not None
+                self._first.set_exception(UpstreamErrorEvent(f"first event is an error: {self.relay.observer.error}"))
+
+    def _finish(self, end: BodyEnd) -> None:
+        if self._done is None or self._done.done():
+            return
+        observer = self.relay.observer
+        assert observer is not None
+        if end is not BodyEnd.FAULT and observer.complete(clean=end in _CLEAN):
+            self._done.set_result(None)
+        elif end is not BodyEnd.FAULT and observer.error is not None:
+            self._done.set_exception(UpstreamErrorEvent(f"told in the stream: {observer.error}"))
+        else:
+            self._done.set_exception(self._bad_end(end))
+
+    def _bad_end(self, end: BodyEnd) -> ProxyError:
+        if end is BodyEnd.FAULT:
+            return InternalError("a byte of the upstream's could not be processed")
+        if end is BodyEnd.RESET:
+            return UpstreamReset("reset in the body")
+        if end is BodyEnd.MALFORMED:
+            return UpstreamMalformed("the body's framing is broken")
+        return UpstreamTruncated("ended without its last event" if end in _CLEAN else "closed before the announced end")
+
+    def _check_upstream(self, now: float) -> None:
+        if now >= self._whole_until:
+            self.fail(UpstreamTimeout("no complete answer in time"))
+        elif self.exchange.first_token is None:
+            if now >= self._first_until or now >= self._attempt_until:
+                self.fail(UpstreamTimeout("no first content in time"))
+        elif self._live:
+            if now - self._byte_at >= self._clocks.idle:
+                self.fail(UpstreamStalled(f"no byte for {self._clocks.idle:g}s"))
+            elif now - self._content_at >= self._clocks.content:
+                self.fail(UpstreamStalled(f"no content for {self._clocks.content:g}s"))
+
+    def _client_stalled(self, now: float) -> bool:
+        """Tell whether bytes wait for the client; give it up when it has taken none for `write_stall`."""
+        pending = self.downstream.pending
+        if self._stall.seconds(self.downstream.taken, pending, now) >= self._clocks.write_stall:
+            self.fail(ClientStalled(f"took no byte for {self._clocks.write_stall:g}s"))
+            self.downstream.abort()
+        return pending > 0
+
+    def _keepalive(self, frame: bytes) -> None:
+        if not frame:
+            return
+        self.downstream.write(frame)
+        if self.exchange.first_token is None:
+            self.exchange.keepalives_before += 1
+        else:
+            self.exchange.keepalives_after += 1
+
+    def _count(self, data: bytes) -> None:
+        if data:
+            self.exchange.chunks += 1
+            self.exchange.bytes_out += len(data)
+
+    def _note_content(self, now: float) -> None:
+        self._content_at = now
+        self.exchange.phase = Phase.STREAMING
+        self.exchange.content(now)
+
+    def _resumed(self, now: float) -> None:
+        if self._paused_at is None:
+            return
+        pause = now - self._paused_at
+        self._paused_at = None
+        self.exchange.backpressure_seconds += pause
+        self._byte_at += pause
+        self._content_at += pause
+        self._first_until += pause
+        self._whole_until += pause

@@ -1,0 +1,105 @@
+"""One configured upstream at work: what it is, how a request to it reads on the wire, and its connections."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from proxy import settings
+from proxy.headers import Header, Inbound, Outbound
+from proxy.providers.base import Provider
+from proxy.retry import Budget
+from proxy.upstream.dial import Dialer, Network, proxy_authorization
+from proxy.upstream.pool import OutboundRequest, Pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A request before it is an upstream's: *target* byte for byte, *headers* as the client sent them.
+
+    With *more*, *body* is only its beginning; *length* is the whole length where the client declared it.
+    """
+
+    method: bytes
+    target: bytes
+    headers: Sequence[Header]
+    request_id: str
+    body: bytes = b""
+    more: AsyncIterator[bytes] | None = None
+    length: int | None = None
+
+
+class Backend:
+    """One upstream. Owns its pool and its retry budget."""
+
+    def __init__(
+        self,
+        name: str,
+        config: settings.Upstream,
+        origin: settings.Origin,
+        provider: Provider,
+        *,
+        retry: settings.Retry,
+        network: Network,
+    ) -> None:
+        self.name = name
+        self.provider = provider
+        self.budget = Budget(retry)
+        self.passthrough = tuple(prefix.encode() for prefix in config.passthrough)
+        self._origin = origin
+        self._base = origin.path.encode()
+        secure = origin.scheme == "https"
+        dialer = Dialer(origin.host, origin.port, network, secure=secure, way=config.proxy)
+        self.pool = Pool(dialer, max_connections=config.max_connections, connect_timeout=config.connect_timeout)
+        credential = provider.credential(config.api_key.get_secret_value())
+        configured = tuple((key.encode(), value.encode()) for key, value in config.headers.items())
+        self._headers = _lines((*credential, *configured, (b"Accept-Encoding", b"identity")))
+        replaced = (key.lower() for key, _ in (*credential, *configured))
+        self.outbound = Outbound(replaced, transparent=config.transparent, simulator=config.kind == "simulator")
+        self.inbound = Inbound(transparent=config.transparent)
+        self.transparent = config.transparent
+        authority = origin.authority.encode()
+        self._host = b"Host: " + authority + b"\r\n"
+        self._prefix = b""  # of the request target: absolute-form towards a forward proxy without a tunnel (RFC 9112 3.2.2)
+        if config.proxy is not None and not secure:
+            self._prefix = b"http://" + authority
+            authorization = proxy_authorization(config.proxy)
+            if authorization:
+                self._headers += b"Proxy-Authorization: " + authorization.encode() + b"\r\n"
+
+    def __repr__(self) -> str:
+        return f"<Backend {self.name} {self.pool!r}>"
+
+    def path(self, public: bytes, model: str) -> bytes:
+        """Return where the API path *public* is served over there."""
+        return self.provider.path(self._base, public, model)
+
+    def request(self, out: Outgoing) -> OutboundRequest:
+        """Return *out* as it goes on the wire: hop-by-hop headers and credentials stripped first, our own added after."""
+        framing = b""
+        if out.more is not None:
+            framing = b"Content-Length: %d\r\n" % out.length if out.length is not None else b"Transfer-Encoding: chunked\r\n"
+        elif out.body or out.method in (b"POST", b"PUT", b"PATCH"):
+            framing = b"Content-Length: %d\r\n" % len(out.body)
+        kept = _lines(self.outbound.forwardable(out.headers))
+        head = b"%b %b%b HTTP/1.1\r\n%b%b%bX-Request-Id: %b\r\n%b\r\n" % (
+            out.method, self._prefix, out.target, self._host, kept, self._headers, out.request_id.encode(), framing,
+        )  # fmt: skip
+        if out.more is not None and out.length is None:
+            return OutboundRequest(head, _chunk(out.body), more=_chunked(out.more))
+        return OutboundRequest(head, out.body, expects_head=out.method == b"HEAD", more=out.more)
+
+
+def _lines(headers: Sequence[Header]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+async def _chunked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        if piece:
+            yield _chunk(piece)
+    yield b"0\r\n\r\n"
