@@ -25,7 +25,7 @@ _SAMPLES: Final = {
 
 def banner(settings: Settings, *, listening: str, admin: str, simulated: Sequence[str]) -> str:
     """Return the text for the start. *listening* and *admin* are the bound addresses, *simulated* the simulator's upstreams."""
-    lines = [f"llm-proxy {__version__}, configured by {settings.source}", ""]
+    lines = [f"llm-proxy {__version__}", "", *_row("settings", [settings.source])]
     lines += _row("listening", [_url(listening)])
     lines += _row("admin", [_url(admin)])
     lines += _row("upstreams", _upstreams(settings) or ["none is configured"])

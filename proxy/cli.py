@@ -33,7 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that *arguments* (default: the process's own) ask for, and return its exit code."""
     chosen = _parser().parse_args(arguments)
     run: Command = chosen.run
-    return run(chosen)
+    try:
+        return run(chosen)
+    except BrokenPipeError:
+        # The reader of our output has left; Python's own flush at exit must not complain about it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -159,13 +164,11 @@ def checksum(body: str) -> str:
 
 
 def _token(arguments: argparse.Namespace) -> int:
-    from proxy.settings.values import duration
-
     settings = _settings(arguments.config)
     if settings is None:
         return WRONG_USE
     try:
-        ttl = duration(arguments.ttl)
+        ttl = _lifetime(arguments.ttl)
     except ValueError as exc:
         return _refuse(f"--ttl: {exc}")
     issuer = _issuer(settings, arguments.issuer)
@@ -180,11 +183,21 @@ def _token(arguments: argparse.Namespace) -> int:
     return GOOD
 
 
+def _lifetime(text: str) -> int:
+    from proxy.auth.issuer import MAX_LIFETIME
+    from proxy.settings.values import duration
+
+    seconds = int(duration(text))
+    if not 0 < seconds <= MAX_LIFETIME:
+        raise ValueError("expected between 1s and 24h: the proxy refuses tokens that live longer")
+    return seconds
+
+
 def _issuer(settings: Settings, name: str | None) -> JwtIssuer | None:
     return next((each for each in settings.auth.jwt if each.symmetric and name in {None, each.issuer}), None)
 
 
-def _signed(issuer: JwtIssuer, arguments: argparse.Namespace, ttl: float) -> str:
+def _signed(issuer: JwtIssuer, arguments: argparse.Namespace, ttl: int) -> str:
     import secrets
     import time
 
@@ -192,9 +205,10 @@ def _signed(issuer: JwtIssuer, arguments: argparse.Namespace, ttl: float) -> str
 
     now = int(time.time())
     claims: dict[str, object] = {"iss": issuer.issuer, "sub": arguments.sub, "aud": arguments.audience or issuer.audience}
-    claims |= {"iat": now, "exp": now + max(1, round(ttl)), "jti": secrets.token_urlsafe(12)}
-    if arguments.models and issuer.models_claim is not None:
-        claims[issuer.models_claim] = [name.strip() for name in arguments.models.split(",") if name.strip()]
+    claims |= {"iat": now, "exp": now + ttl, "jti": secrets.token_urlsafe(12)}
+    if issuer.models_claim is not None:
+        # Where the claim is configured, a token without it may use nothing.
+        claims[issuer.models_claim] = [name for name in map(str.strip, (arguments.models or "*").split(",")) if name]
     return jwt.encode(claims, issuer.secret.get_secret_value(), algorithm=issuer.algorithms[0])
 
 

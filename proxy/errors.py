@@ -377,6 +377,7 @@ class UpstreamErrorEvent(UpstreamError):
 class UpstreamUnexpected(UpstreamError):
     """After an early commit the upstream answered with something that cannot be put into the event stream."""
 
+    retry = Retry.NEVER
     code = "upstream_unexpected"
     outcome = Outcome.UPSTREAM_ERROR
     public = "The model's backend answered with something other than an event stream."

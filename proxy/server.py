@@ -72,6 +72,9 @@ async def _serve(settings: Settings, load: Callable[[], Settings]) -> int:
         return 1
     if sys.stderr.isatty() or settings.log.format != "json":
         print(server.banner(), file=sys.stderr, flush=True)
+    gc.collect()
+    gc.freeze()  # what lives as long as the process need not be looked at again and again
+    gc.set_threshold(10_000, 20, 50)
     try:
         await server.serve()
     finally:
@@ -82,7 +85,7 @@ async def _serve(settings: Settings, load: Callable[[], Settings]) -> int:
 class Server:
     """One process. Tests start the proxy through here too, because aiohttp's own test server hides what it switches on."""
 
-    def __init__(self, settings: Settings, load: Callable[[], Settings] | None = None) -> None:
+    def __init__(self, settings: Settings, load: Callable[[], Settings] | None = None, *, log_to: int | None = None) -> None:
         if HttpRequestParser.__module__ != "aiohttp._http_parser":
             raise RuntimeError("aiohttp's C parser is missing: install a binary wheel, and unset AIOHTTP_NO_EXTENSIONS")
         self.settings = settings
@@ -101,7 +104,7 @@ class Server:
         self._network = Network(Addresses(asyncio.get_running_loop()), tls)
         self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.metrics = Metrics(live=self._live, circuits=self._circuits)
-        self._writer = LineWriter(sys.stdout.fileno() if _has_fileno(sys.stdout) else 1)
+        self._writer = LineWriter(log_to if log_to is not None else sys.stdout.fileno())
         self.metrics.log_lines_dropped = lambda: self._writer.dropped
 
     # ---- life
@@ -147,9 +150,6 @@ class Server:
         self.lifecycle.state = State.READY
         for name in unserved(settings):
             log.warning("upstream kind not served by this version", extra={"upstream": name, "kind": settings.upstreams[name].kind})
-        gc.collect()
-        gc.freeze()  # what lives as long as the process need not be looked at again and again
-        gc.set_threshold(10_000, 20, 50)
 
     async def serve(self) -> None:
         """Serve until a signal says stop, then drain."""
@@ -194,7 +194,6 @@ class Server:
             await simulator.close()
         self._simulators.clear()
         self._writer.stop()
-        gc.unfreeze()
 
     async def reload(self) -> bool:
         """Read the configuration again and put it in force for new requests; a bad one leaves the old one running."""
@@ -363,14 +362,6 @@ def _log_format(settings: Settings) -> Any:
     if settings.log.format != "auto":
         return settings.log.format
     return "text" if sys.stdout.isatty() else "json"
-
-
-def _has_fileno(stream: Any) -> bool:
-    try:
-        stream.fileno()
-    except (AttributeError, OSError, ValueError):
-        return False
-    return True
 
 
 def _as_closer(function: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
