@@ -39,7 +39,7 @@ class ApiKeys:
     async def verify(self, credential: Credential, now: float) -> Principal:
         """Return the key's principal; raises `Unauthenticated` for a key that is not configured.
 
-        The look-up goes by digest, so its time says nothing about the token (reference: constant in effect).
+        The look-up goes by digest, so its time says nothing about the token.
         """
         digest = sha256(credential.token.encode()).digest()
         entry = self._entries.get(digest, _NOBODY)

@@ -43,8 +43,8 @@ class Tokens:
     async def verify(self, credential: Credential, now: float) -> Principal | None:
         """Return the token's principal, or None if this is no JWT; raises `Unauthenticated` for one that is not valid.
 
-        A good token is remembered under its SHA-256 for `CACHE_FOR` at most, because verifying it costs as much as half
-        of all other work on a request; a key that its issuer withdraws stops working that much later.
+        A good token is remembered under its SHA-256 for `CACHE_FOR` at most, because verifying it costs as much as the rest
+        of a plain request; a key that its issuer withdraws stops working that much later.
         """
         token = credential.token
         if token.count(".") != 2:

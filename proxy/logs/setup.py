@@ -66,29 +66,29 @@ class _FieldFormatter(logging.Formatter):
         self._clock = Clock()
         self._standard = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
-    def event(self, record: logging.LogRecord) -> str:
-        return record.getMessage() if _is_ours(record) else WITHHELD
-
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        fields: dict[str, Any] = {"logger": record.name}
-        if _is_ours(record):
-            fields.update((key, _field(value)) for key, value in vars(record).items() if key not in self._standard)
-        else:
-            fields["where"] = f"{record.module}:{record.lineno}"
+        ours = _is_ours(record)
+        fields: dict[str, Any] = {
+            "time": self._clock.rfc3339(record.created),
+            "level": record.levelname.lower(),
+            "event": printable(record.getMessage(), MAX_TEXT) if ours else WITHHELD,
+            "logger": record.name,
+        }
         if record.exc_info and record.exc_info[1] is not None:
-            error = record.exc_info[1]
-            fields["exception"] = printable(" from ".join(_chain(error)), MAX_TEXT)
-            fields["frames"] = _frames(error.__traceback__)
+            fields["exception"] = printable(" from ".join(_chain(record.exc_info[1])), MAX_TEXT)
+            fields["frames"] = _frames(record.exc_info[2])
+        if not ours:
+            fields["where"] = f"{record.module}:{record.lineno}"
+            return fields
+        for name, value in vars(record).items():
+            if name not in self._standard:
+                fields.setdefault(name, _field(value))
         return fields
 
 
 class _JsonFormatter(_FieldFormatter):
     def format(self, record: logging.LogRecord) -> str:
-        event = printable(self.event(record), MAX_TEXT)
-        fields = {"time": self._clock.rfc3339(record.created), "level": record.levelname.lower(), "event": event}
-        for key, value in self.fields(record).items():
-            fields.setdefault(key, value)
-        return json_line(fields)[:-1].decode()
+        return json_line(self.fields(record))[:-1].decode()
 
 
 class _TextFormatter(_FieldFormatter):
@@ -98,11 +98,10 @@ class _TextFormatter(_FieldFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = self.fields(record)
-        frames = fields.pop("frames", [])
-        label = level_label(record.levelname.lower(), colour=self._colour)
-        values = [f"{key}={text_value(value)}" for key, value in fields.items()]
-        line = " ".join([self._clock.rfc3339(record.created)[11:], label, printable(self.event(record), MAX_TEXT), *values])
-        return "\n    ".join([line, *frames])
+        columns = (fields.pop("time")[11:], level_label(fields.pop("level"), colour=self._colour), fields.pop("event"))
+        frames = fields.pop("frames", ())
+        values = (f"{name}={text_value(value)}" for name, value in fields.items())
+        return "\n    ".join([" ".join([*columns, *values]), *frames])
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

@@ -52,7 +52,7 @@ class Upstream(Section):
     endpoint_url: BaseUrl | None = None
     max_connections: Count = 1000
     connect_timeout: PositiveDuration = 5.0
-    headers: Headers = Field(default_factory=dict)
+    headers: Headers = Field(default_factory=dict, repr=False)
     proxy: WayOut | None = None
     proxy_file: Text | None = None
     passthrough: tuple[UrlPath, ...] = ()

@@ -243,5 +243,4 @@ Headers = Annotated[
     dict[str, str],
     AfterValidator(_headers),
     PlainSerializer(lambda headers: dict.fromkeys(headers, MASK), when_used="json"),
-    Field(repr=False),
 ]

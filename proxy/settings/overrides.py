@@ -77,8 +77,7 @@ def _announced(name: str, value: str) -> bool:
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
-    near = get_close_matches(name.upper(), known, 1, 0.75)
-    if name == "LLM_PROXY_PORT":
-        near = ["LLM_PROXY_LISTEN"]
-    hint = f"did you mean {near[0]}?" if near else "names are LLM_PROXY_<SECTION>__<KEY>, as in LLM_PROXY_ADMIN__LISTEN"
+    bare = {each.removeprefix(PREFIX): each for each in known}
+    near = ["LISTEN"] if name == "LLM_PROXY_PORT" else get_close_matches(name.removeprefix(PREFIX).upper(), bare, 1)
+    hint = f"did you mean {bare[near[0]]}?" if near else "names are LLM_PROXY_<SECTION>__<KEY>, as in LLM_PROXY_ADMIN__LISTEN"
     return f"there is no such setting; {hint}"

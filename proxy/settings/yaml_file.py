@@ -27,7 +27,7 @@ def read_file(name: str, environ: Mapping[str, str]) -> Document:
     """Read the file *name*; raises SettingsError if it is no YAML mapping at all."""
     root = _root(name, _text(name))
     document = Document(source=name, places={(): f"{name}:1:1"})
-    if root is None:
+    if root is None or root.tag == f"{_TAG}null":
         return document
     if not isinstance(root, yaml.MappingNode):
         raise SettingsError([Problem(_place(name, root), "", "expected a mapping of settings, such as `listen: 127.0.0.1:8080`")])

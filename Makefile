@@ -1,0 +1,56 @@
+# The four verbs are run, test, check and bench; each does its own set-up. `make help` lists everything.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SOURCE := setup.cfg pyproject.toml proxy/__init__.py
+PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+          --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help run test test-long check format bench lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+run: $(VENV)/runtime.stamp ## start the proxy on 127.0.0.1:8080 (ARGS='--config my.yaml' for your own configuration)
+	@exec $(BIN)/llm-proxy serve $(ARGS)
+
+test: $(VENV)/dev.stamp ## run the tests (ARGS='tests/unit -k relay' for some of them)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-long: $(VENV)/dev.stamp ## run the tests with ten times as many generated cases
+	$(BIN)/python -m pytest --hypothesis-profile=long $(ARGS)
+
+check: $(VENV)/dev.stamp ## lint, formatting, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/test_architecture.py
+
+format: $(VENV)/dev.stamp ## put the code into its one format
+	$(BIN)/ruff check --select I --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/runtime.stamp ## measure the proxy beside nginx (needs gcc and nginx; ARGS='--runs 1 json')
+	$(BIN)/python bench/run.py $(ARGS)
+
+lock: $(VENV)/dev.stamp ## move the locked requirements to the newest versions that setup.cfg allows
+	$(LOCK) --upgrade --output-file requirements/runtime.txt setup.cfg requirements/build.in
+	$(LOCK) --upgrade --output-file requirements/dev.txt --extra dev --constraint requirements/runtime.txt setup.cfg requirements/build.in
+
+clean: ## remove all that these commands have made
+	rm -rf $(VENV) build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/e2e/node/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps tell what is installed; a second `make run` starts at once.
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/%.stamp: requirements/%.txt $(SOURCE) | $(VENV)/bin/python
+	@echo "Installing $< into $(VENV) (only this once) …"
+	@$(PIP) install --require-hashes --requirement $<
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
