@@ -34,11 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     run: Command = chosen.run
     try:
-        return run(chosen)
+        code = run(chosen)
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output has left; Python's own flush at exit must not complain about it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

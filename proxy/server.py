@@ -126,6 +126,7 @@ class Server:
         self._public = PublicServer(
             self._handler,
             refuse=self._handler.refuse_unread,
+            refuse_raw=self._handler.refuse_raw,
             keepalive_timeout=settings.limits.keepalive_timeout,
             access_log=None,
             auto_decompress=False,

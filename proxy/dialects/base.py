@@ -5,8 +5,7 @@ from __future__ import annotations
 import abc
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from proxy.errors import ProxyError
 from proxy.exchange import Usage
@@ -36,8 +35,7 @@ class ModelPlace(Protocol):
         """Return the body with *model* in that place and no other byte changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestView:
+class RequestView(NamedTuple):
     """What the proxy itself needs to know of a request body. Everything else is passed on unread."""
 
     model: str

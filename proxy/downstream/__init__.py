@@ -1,6 +1,6 @@
 """The client's side: its connection, and the one response on it."""
 
 from proxy.downstream.connection import ClientConnection, Exchanging, PublicServer
-from proxy.downstream.response import Downstream, Headers, whole
+from proxy.downstream.response import Downstream, Headers
 
-__all__ = ["ClientConnection", "Downstream", "Exchanging", "Headers", "PublicServer", "whole"]
+__all__ = ["ClientConnection", "Downstream", "Exchanging", "Headers", "PublicServer"]

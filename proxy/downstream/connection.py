@@ -89,7 +89,7 @@ class ClientConnection(web.RequestHandler):
         if self._head_since is None or now - self._head_since < timeout or self.transport is None:
             return
         if self._seen:
-            self.transport.write(self.listener.refuse_raw(HeadersTimeout()))
+            self.transport.write(self.listener.refuse_raw(HeadersTimeout(), str((self.peername or ("",))[0])))
         self._head_arrived()
         self.force_close()
 
@@ -106,9 +106,7 @@ class ClientConnection(web.RequestHandler):
         else:
             error = InternalError(f"unhandled {type(exc).__name__}")
             log.error("request handler failed", exc_info=exc)
-        response = self.listener.refuse(error, request)
-        response.force_close()
-        return response
+        return self.listener.refuse(error, request)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Keep aiohttp from logging what it could not read: such lines have held credentials."""
@@ -133,12 +131,14 @@ class PublicServer(web.Server):
         self,
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         *,
-        refuse: Callable[[ProxyError, web.BaseRequest | None], web.Response],
+        refuse: Callable[[ProxyError, web.BaseRequest], web.StreamResponse],
+        refuse_raw: Callable[[ProxyError, str], bytes],
         **kwargs: Any,
     ) -> None:
         super().__init__(handler, handler_cancellation=True)
         self._connection_options = kwargs
-        self._refuse = refuse
+        self.refuse = refuse  # answers and records a request that never reached the handler
+        self.refuse_raw = refuse_raw  # the same where aiohttp has no request to answer: the whole response, as bytes
         self.heads: set[ClientConnection] = set()
 
     def __call__(self) -> ClientConnection:
@@ -149,14 +149,3 @@ class PublicServer(web.Server):
         """Refuse every connection whose head has been awaited for longer than *timeout* seconds."""
         for connection in tuple(self.heads):
             connection.expire_head(now, timeout)
-
-    def refuse(self, error: ProxyError, request: web.BaseRequest | None) -> web.Response:
-        """Return the answer to a request that never reached the handler, and record it."""
-        return self._refuse(error, request)
-
-    def refuse_raw(self, error: ProxyError) -> bytes:
-        """Return a whole response for a connection on which aiohttp has no request to answer."""
-        response = self._refuse(error, None)
-        body = response.body if isinstance(response.body, bytes) else b""
-        head = f"HTTP/1.1 {response.status} {response.reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        return head.encode("ascii") + body

@@ -1,37 +1,52 @@
-"""Owns one client's response: commits it, writes to it, finishes or aborts it, and knows what has been sent.
+"""Owns one client's response: writes its head, frames its body, ends it well or badly, and knows what has been sent.
 
-Once the head is out, bytes are framed here and go straight to the transport: no coroutine, no queue, one write each.
+All of it is synchronous: bytes go to the transport in the call that brings them, one write each. aiohttp reads requests and
+keeps connections; the response is ours, because a coroutine between an upstream's byte and the client's socket is a delay,
+and because the end of a body must be said, or not be said, here and nowhere else (RFC 9112 6 and 7).
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import struct
+import time
 from collections.abc import Sequence
-from typing import Final
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from multidict import CIMultiDict
 
-from proxy.downstream.connection import ClientConnection
+if TYPE_CHECKING:
+    from proxy.downstream.connection import ClientConnection
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+LAST_CHUNK: Final = b"0\r\n\r\n"
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
-SERVER: Final = "llm-stream-proxy"
+_PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+_SERVER: Final = b"Server: llm-stream-proxy\r\n"
 
 
-def header_map(headers: Headers) -> CIMultiDict[str]:
-    """Return *headers* as aiohttp wants them; duplicates and order survive."""
-    made = CIMultiDict([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
-    made["Server"] = SERVER
-    return made
+class Sent(web.StreamResponse):
+    """What the handler returns to aiohttp: the response has been written, and only the connection's fate is left to it."""
 
+    def __init__(self, *, keep: bool) -> None:
+        super().__init__()
+        self._keeps = keep
 
-def whole(status: int, headers: Headers, body: bytes) -> web.Response:
-    """Return a response that goes out in one write: head and body together."""
-    return web.Response(status=status, headers=header_map(headers), body=body)
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection serves another request."""
+        return self._keeps
+
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        """Do nothing: the head is out."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: the end has been said, or deliberately has not."""
 
 
 class Downstream:
@@ -40,27 +55,22 @@ class Downstream:
     `committed` turns true when the head is handed to the transport; from then on the status can no longer change.
     """
 
-    __slots__ = ("_chunked", "_response", "_transport", "closing", "request", "taken")
+    __slots__ = ("_chunked", "_keep", "_sized", "_transport", "closing", "committed", "request", "taken")
 
     def __init__(self, request: web.BaseRequest, *, closing: bool = False) -> None:
         self.request = request
         self.closing = closing  # answer with `Connection: close`
-        self.taken = 0  # bytes handed to the transport after the head
-        self._response: web.StreamResponse | None = None
+        self.committed = False
+        self.taken = 0  # bytes handed to the transport
         self._chunked = False
+        self._sized = False  # the client can tell a whole body by its length
+        self._keep = False
         self._transport = request.transport
 
     @property
     def connection(self) -> ClientConnection:
         """The connection under it."""
-        protocol = self.request.protocol
-        assert isinstance(protocol, ClientConnection)
-        return protocol
-
-    @property
-    def committed(self) -> bool:
-        """Whether the head has been handed to the transport."""
-        return self._response is not None and self._response.prepared
+        return self.request.protocol  # type: ignore[return-value]  # the listener makes no other
 
     @property
     def gone(self) -> bool:
@@ -72,20 +82,27 @@ class Downstream:
         """Bytes that the client's socket has not taken yet."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
-    async def commit(self, status: int, headers: Headers, *, length: int | None = None) -> None:
-        """Send the head. Raises ConnectionError when the client has left. Only the first call does anything."""
-        if self._response is not None:
-            return
-        response = web.StreamResponse(status=status, headers=header_map(headers))
-        if length is not None:
-            response.content_length = length
-        elif self.request.version < (1, 1):
-            response.force_close()  # the end of the connection is the only end such a body can have
-        if self.closing:
-            response.force_close()
-        self._response = response
-        await response.prepare(self.request)
-        self._chunked = response.headers.get("Transfer-Encoding") == "chunked"
+    def begin(self, status: int, headers: Headers, *, length: int | None = None, data: bytes = b"") -> None:
+        """Write the head, and *data* behind it in the same write. Without *length* the body is chunked."""
+        version = self.request.version
+        bodiless = status in (204, 304) or self.request.method == "HEAD"
+        self._chunked = not bodiless and length is None and version >= (1, 1)
+        self._sized = bodiless or length is not None
+        self._keep = self.request.keep_alive and not self.closing and (self._sized or self._chunked)
+        if length is not None and status != 204:
+            framing = b"Content-Length: %d\r\n" % length
+        else:
+            framing = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
+        if not self._keep:
+            framing += b"Connection: close\r\n"
+        elif version < (1, 1):
+            framing += b"Connection: keep-alive\r\n"
+        head = status_and_headers(version[1], status, headers) + framing + b"\r\n"
+        self.committed = True
+        if bodiless or not data:
+            self._hand_over(head)
+        else:
+            self._hand_over(head + (b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data))
 
     def write(self, data: bytes) -> None:
         """Hand *data* to the client's socket now, as one chunk in one write. The hot path."""
@@ -94,39 +111,65 @@ class Downstream:
             self.taken += len(data)
             transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
+    def answer(self, status: int, headers: Headers, body: bytes) -> web.StreamResponse:
+        """Write a whole response at once."""
+        self.begin(status, headers, length=len(body), data=body)
+        return KEPT if self._keep else CLOSED
+
     def finish(self) -> web.StreamResponse:
-        """Return the response for aiohttp to end in good order: the answer was complete."""
-        assert self._response is not None
-        return self._response
+        """Say that the body is complete."""
+        if self._chunked:
+            self._hand_over(LAST_CHUNK)
+        return KEPT if self._keep else CLOSED
 
     def cut(self, last: bytes = b"") -> web.StreamResponse:
-        """End a response that must not look finished, after *last* (an error event, or nothing). Idempotent.
+        """End a response that must not look finished, after *last* (an error event, or nothing).
 
         No terminal chunk is written. With bytes still on their way the connection closes behind them; `abort` would lose
         them. A peer that reads to the end of the connection must see a reset: for it a FIN is a good end.
         """
-        assert self._response is not None
-        self._response.force_close()
         transport = self._transport
         if transport is None or transport.is_closing():
-            return self._response
+            return CLOSED
         if last:
             self.write(last)
-        if not self._chunked and self._response.content_length is None:
-            self._reset_on_close(transport)
+        if not self._chunked and not self._sized:
+            _reset_on_close(transport)
             transport.abort()
         elif last or transport.get_write_buffer_size():
             transport.close()
         else:
             transport.abort()
-        return self._response
+        return CLOSED
 
     def abort(self) -> None:
         """Drop the connection and whatever waits in it, at once."""
         if self._transport is not None:
             self._transport.abort()
 
-    def _reset_on_close(self, transport: asyncio.Transport) -> None:
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    def _hand_over(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            self.taken += len(data)
+            transport.write(data)
+
+
+def status_and_headers(minor: int, status: int, headers: Headers) -> bytes:
+    """Return the head's first lines; framing and the empty line are the caller's."""
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"HTTP/1.%d %d %b\r\n%b%bDate: %b\r\n" % (minor, status, _PHRASES.get(status, b""), lines, _SERVER, _date(int(time.time())))
+
+
+@functools.lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
+
+
+def _reset_on_close(transport: asyncio.Transport) -> None:
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+
+
+KEPT: Final = Sent(keep=True)
+CLOSED: Final = Sent(keep=False)

@@ -8,15 +8,14 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from proxy.dialects.base import Dialect, Framing
-from proxy.downstream import whole
 from proxy.errors import ClientStalled, MethodNotAllowed, ProxyError, Unauthenticated
 from proxy.handler.call import Call
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-def refusal(error: ProxyError, dialect: Dialect, request_id: str, headers: Headers = ()) -> web.Response:
-    """Return the answer to a request that failed before anything was sent."""
+def refusal(error: ProxyError, dialect: Dialect, request_id: str, headers: Headers = ()) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body of the answer to a request that failed before anything was sent."""
     lines = [(b"Content-Type", b"application/json"), *headers]
     if error.retry_after is not None:
         lines.append((b"Retry-After", b"%d" % max(1, math.ceil(error.retry_after))))
@@ -24,18 +23,15 @@ def refusal(error: ProxyError, dialect: Dialect, request_id: str, headers: Heade
         lines.append((b"WWW-Authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowed):
         lines.append((b"Allow", ", ".join(error.allowed).encode()))
-    return whole(error.status, lines, dialect.error_body(error, request_id))
+    return error.status, lines, dialect.error_body(error, request_id)
 
 
 def refuse(call: Call, error: ProxyError) -> web.StreamResponse:
     """Answer *call* with *error*: by status while that is possible, else at the end of its stream."""
     if call.downstream.committed:
         return cut(call, error)
-    response = refusal(error, call.dialect, call.exchange.request_id, call.response_headers)
-    if call.downstream.closing:
-        response.force_close()
     call.exchange.status = error.status
-    return response
+    return call.downstream.answer(*refusal(error, call.dialect, call.exchange.request_id, call.response_headers))
 
 
 def cut(call: Call, error: ProxyError, told: bytes | None = None) -> web.StreamResponse:

@@ -15,7 +15,6 @@ from typing import Final
 from aiohttp import web
 
 from proxy.dialects.base import Answer, Blind, Framing, Observer, RequestView
-from proxy.downstream import whole
 from proxy.errors import (
     ProxyError,
     UpstreamBusy,
@@ -36,6 +35,7 @@ from proxy.router import Target
 from proxy.streaming import Stream
 from proxy.upstream import Backend, BodyReader, OutboundRequest, Outgoing, UpstreamStream
 
+FIRST: Final = Position()
 ERROR_BODY_LIMIT: Final = 256 * 1024
 ERROR_BODY_WAIT: Final = 10.0  # seconds for the body of an error answer whose head is in
 
@@ -72,7 +72,7 @@ class Attempts:
 
     async def answer(self) -> web.StreamResponse:
         """Try until an upstream answers, and relay its answer to the end. Raises the ProxyError that remains."""
-        position = Position()
+        position = FIRST
         try:
             while True:
                 try:
@@ -248,10 +248,7 @@ class Attempts:
             return cut(call, failure, call.dialect.answer_event(refused.body))
         call.exchange.status = refused.status
         call.exchange.bytes_out = len(refused.body)
-        response = whole(refused.status, [*refused.head.headers, *call.response_headers], refused.body)
-        if call.downstream.closing:
-            response.force_close()
-        return response
+        return call.downstream.answer(refused.status, [*refused.head.headers, *call.response_headers], refused.body)
 
     # ---- the answer
 
@@ -264,7 +261,9 @@ class Attempts:
             exchange.status = upstream.head.status
             if stream.ended_clean and stream.relay.framing is not Framing.EVENTS and call.method != b"HEAD":
                 return self._whole(upstream, delivered)
-            await self._commit(upstream.head.status, delivered)
+            self._begin(upstream.head.status, delivered)
+        else:
+            stream.go_live()
         call.free()
         if self._permit is not None:
             self._runtime.health.report(self._permit, Verdict.SUCCESS, time.monotonic())
@@ -279,20 +278,15 @@ class Attempts:
         """Answer in one write: the whole body is here before anything was sent."""
         call = self._call
         body = self._stream.whole_body()
-        self._stream.note_committed()
         self._conclude("ok", Verdict.SUCCESS)
-        response = whole(upstream.head.status, [*delivered.headers, *call.response_headers], body)
-        if call.downstream.closing:
-            response.force_close()
-        return response
+        return call.downstream.answer(upstream.head.status, [*delivered.headers, *call.response_headers], body)
 
-    async def _commit(self, status: int, delivered: Delivered) -> None:
+    def _begin(self, status: int, delivered: Delivered) -> None:
         call = self._call
         if self._stream.relay.framing is Framing.EVENTS:
-            await call.downstream.commit(status, [*stream_headers(delivered.headers), *call.response_headers])
+            self._stream.go_live(status, [*stream_headers(delivered.headers), *call.response_headers])
         else:
-            await call.downstream.commit(status, [*delivered.headers, *call.response_headers], length=delivered.content_length)
-        self._stream.note_committed()
+            self._stream.go_live(status, [*delivered.headers, *call.response_headers], length=delivered.content_length)
 
     def _bad_end(self, error: ProxyError) -> web.StreamResponse:
         """End an answer that broke after its first event."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 Headers = list[tuple[bytes, bytes]]
@@ -24,34 +24,27 @@ class Cors:
     """The configured origins. Without any, no header is ever added and browsers refuse by themselves."""
 
     def __init__(self, origins: Iterable[str], max_age: float) -> None:
-        self._origins = frozenset(origin.encode() for origin in origins)
+        self._origins = frozenset(origins)
         self._max_age = b"%d" % int(max_age)
 
-    def headers(self, origin: bytes | None) -> Headers:
+    def headers(self, origin: str | None) -> Headers:
         """Return what every answer carries, also an error: else a browser hides its reason from the page."""
         if not self._origins:
             return []
         vary = (b"Vary", b"Origin")
-        if origin not in self._origins:
+        if origin is None or origin not in self._origins:
             return [vary]
-        return [vary, (b"Access-Control-Allow-Origin", origin or b""), (b"Access-Control-Expose-Headers", _EXPOSED)]
+        return [vary, (b"Access-Control-Allow-Origin", origin.encode()), (b"Access-Control-Expose-Headers", _EXPOSED)]
 
-    def preflight(self, origin: bytes | None, wanted: bytes | None) -> Headers | None:
+    def preflight(self, origin: str | None, wanted: str | None) -> Headers | None:
         """Return the headers of the answer to a preflight; None if the request is not one, or not ours to allow."""
         if origin is None or wanted is None or origin not in self._origins:
             return None
         return [
             (b"Vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
-            (b"Access-Control-Allow-Origin", origin),
+            (b"Access-Control-Allow-Origin", origin.encode()),
             (b"Access-Control-Allow-Methods", _METHODS),
             (b"Access-Control-Allow-Headers", _ALLOWED),
             (b"Access-Control-Max-Age", self._max_age),
         ]
 
-
-def header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """Return the first value of *name*, which is in lower case."""
-    for key, value in headers:
-        if key.lower() == name:
-            return value
-    return None

@@ -10,33 +10,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import secrets
 import time
 from dataclasses import replace
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from proxy.auth import strip_credential_query
-from proxy.dialects.base import Framing, Keepalive, RequestView
-from proxy.dialects.keepalives import SPACE, Constant, styled
-from proxy.downstream import Downstream, whole
+from proxy.dialects.base import RequestView
+from proxy.downstream import Downstream
+from proxy.downstream.response import status_and_headers
 from proxy.errors import Forbidden, InternalError, NotFound, NoUpstream, ProxyError, Unauthenticated, UnsupportedMedia
 from proxy.exchange import Exchange, Outcome
 from proxy.handler import catalogue, pages
 from proxy.handler.answers import refusal, refuse
 from proxy.handler.attempts import Attempts
 from proxy.handler.call import Call
-from proxy.handler.cors import header
+from proxy.handler.plans import Plan
 from proxy.handler.pricing import cost_usd
 from proxy.handler.recorder import Recorder
 from proxy.handler.runtime import Current
 from proxy.handler.surface import Match, Surface
-from proxy.headers import request_id_from, stream_headers, validate_framing, validate_target
+from proxy.headers import request_id_from, validate_framing, validate_target
 from proxy.lifecycle import Lifecycle
 from proxy.router import Route, Target, candidates
-from proxy.settings import Streaming
 from proxy.sse.relay import Relay
-from proxy.streaming import NEVER, Clocks, Lingering, Stream, Ticker
+from proxy.streaming import Lingering, Stream, Ticker
 from proxy.tasks import Tasks
 from proxy.upstream import Backend
 
@@ -54,11 +52,12 @@ class Handler:
         self._tasks = tasks
         self._surface = Surface()
         self._clock = time.monotonic
+        self._loop = asyncio.get_running_loop()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request. Raises only CancelledError."""
         runtime = self._current.enter()
-        exchange = Exchange(request_id_from(request.raw_headers) or secrets.token_hex(16), self._clock(), time.time(), method=request.method)
+        exchange = Exchange(request_id_from(request.raw_headers) or _new_id(), self._clock(), time.time(), method=request.method)
         exchange.remote = runtime.trusted.client_address(_peer(request), request.raw_headers)
         call = Call(request, exchange, Downstream(request, closing=self._lifecycle.draining), runtime)
         call.response_headers.append((b"X-Request-Id", exchange.request_id.encode()))
@@ -77,12 +76,20 @@ class Handler:
         finally:
             self._close(call)
 
-    def refuse_unread(self, error: ProxyError, request: web.BaseRequest | None) -> web.Response:
-        """Answer and record a request whose head could not be read."""
+    def refuse_unread(self, error: ProxyError, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer and record a request whose head could not be read, and give its connection up."""
+        return Downstream(request, closing=True).answer(*self._unread(error, _peer(request)))
+
+    def refuse_raw(self, error: ProxyError, remote: str) -> bytes:
+        """Record a head that never became a request, and return the whole response to it."""
+        status, headers, body = self._unread(error, remote)
+        return b"%bContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (status_and_headers(1, status, headers), len(body), body)
+
+    def _unread(self, error: ProxyError, remote: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         runtime = self._current.runtime
         now = self._clock()
-        exchange = Exchange(secrets.token_hex(16), now, time.time())
-        exchange.remote = _peer(request) if request is not None else ""
+        exchange = Exchange(_new_id(), now, time.time())
+        exchange.remote = remote
         exchange.status, exchange.code, exchange.detail = error.status, error.code, error.detail
         exchange.close(error.outcome, now)
         self._recorder.record(exchange)
@@ -93,14 +100,13 @@ class Handler:
 
     async def _serve(self, call: Call) -> web.StreamResponse:
         request, runtime = call.request, call.runtime
-        origin = header(call.headers, b"origin")
-        call.response_headers += runtime.cors.headers(origin)
+        call.response_headers += runtime.cors.headers(request.headers.get(hdrs.ORIGIN))
         self._read_head(call)
         if call.method == b"OPTIONS":
-            allowed = runtime.cors.preflight(origin, header(call.headers, b"access-control-request-method"))
+            allowed = runtime.cors.preflight(request.headers.get(hdrs.ORIGIN), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_METHOD))
             if allowed is not None:
                 call.exchange.status = 204
-                return whole(204, allowed, b"")
+                return call.downstream.answer(204, allowed, b"")
         match = self._surface.match(call.method, call.path)
         call.dialect = match.dialect
         call.exchange.route, call.exchange.dialect = match.route, match.dialect.name
@@ -128,7 +134,9 @@ class Handler:
         """Check what aiohttp lets through although it could be read in two ways; such a connection is not used again."""
         try:
             validate_framing((call.request.version.major, call.request.version.minor), call.headers)
-            call.path, call.query = validate_target(call.request.raw_path.encode("utf-8", "surrogateescape"))
+            target = call.request.raw_path.encode("utf-8", "surrogateescape")
+            # a path of the table needs no second look
+            call.path, call.query = (target, b"") if target in self._surface.paths else validate_target(target)
         except ProxyError:
             call.downstream.closing = True
             raise
@@ -142,10 +150,9 @@ class Handler:
     async def _model(self, call: Call, match: Match) -> web.StreamResponse:
         runtime, exchange = call.runtime, call.exchange
         await call.read_body(runtime.settings.limits, runtime.bodies)
-        if header(call.headers, b"content-encoding") not in (None, b"identity"):
+        if call.request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
             raise UnsupportedMedia
-        content_type = header(call.headers, b"content-type") or b""
-        view = match.dialect.read_request(call.body, {"content-type": content_type.decode("latin-1")})
+        view = match.dialect.read_request(call.body, {"content-type": call.request.headers.get(hdrs.CONTENT_TYPE, "")})
         exchange.model_requested, exchange.stream = view.model, view.stream
         assert call.principal is not None
         if not call.principal.may_use(view.model):
@@ -153,7 +160,7 @@ class Handler:
         route = runtime.router.resolve(view.model)
         exchange.model = route.name
         targets = self._targets(call, route, view, match.family)
-        call.stream = self._stream(call, view, route.streaming)
+        call.stream = self._stream(call, runtime.plans.of_model(route.name, route.streaming, match.dialect, stream=view.stream))
         call.price = route.price
         return await Attempts(call, view, targets, public_path=True).answer()
 
@@ -182,44 +189,19 @@ class Handler:
         await call.stream_body(runtime.settings.limits, runtime.bodies, runtime.settings.retry.max_body)
         call.path = match.rest
         view = RequestView(model="")
-        streaming = runtime.settings.streaming
-        call.stream = self._stream(call, view, streaming, passthrough=True)
+        call.stream = self._stream(call, runtime.plans.of_passthrough(match.dialect))
         return await Attempts(call, view, (Target(match.name, ""),), public_path=False).answer()
 
     # ---- helpers
 
-    def _stream(self, call: Call, view: RequestView, streaming: Streaming, *, passthrough: bool = False) -> Stream:
-        limits = call.runtime.settings.limits
-        keepalive = styled(streaming.keepalive_style, streaming.keepalive_text, call.dialect.keepalive())
-        streamed = view.stream or passthrough
-        commit_after = streaming.commit_after if view.stream and keepalive is not None else NEVER
-        early = stream_headers()
-        relay = Relay(keepalive=keepalive, interval=streaming.keepalive_interval, now=self._clock())
-        if not streamed:
-            commit_after = streaming.json_keepalive_after or NEVER
-            early = [(b"Content-Type", b"application/json")]
-            relay = Relay(keepalive=_spaces(streaming), interval=streaming.keepalive_interval, now=self._clock())
-            relay.framing = Framing.WHOLE
-        clocks = Clocks(
-            commit_after=commit_after,
-            attempt=streaming.attempt_timeout,
-            first=streaming.first_token_timeout if streamed else NEVER,
-            whole=NEVER if streamed else streaming.response_timeout,
-            idle=streaming.idle_timeout if streamed else NEVER,
-            content=streaming.content_timeout if view.stream else NEVER,
-            write_stall=limits.write_stall,
-            age=limits.stream_age,
-            drain=streaming.drain_limit if streaming.on_disconnect == "drain" else 0.0,
-        )
-        stream = Stream(
-            call.exchange, call.downstream, relay, clocks, early_headers=[*early, *call.response_headers], commit_soon=self._commit_soon
-        )
+    def _stream(self, call: Call, plan: Plan) -> Stream:
+        relay = Relay(keepalive=plan.keepalive, interval=plan.clocks.interval, now=self._clock())
+        relay.framing = plan.framing
+        early = (*plan.early_headers, *call.response_headers)
+        stream = Stream(call.exchange, call.downstream, relay, plan.clocks, early_headers=early, loop=self._loop)
         call.downstream.connection.exchanging = stream
         self._ticker.add(stream)
         return stream
-
-    def _commit_soon(self, stream: Stream) -> None:
-        self._tasks.spawn(stream.commit_early(time.time()), name=f"commit {stream.exchange.request_id}")
 
     def _failed(self, call: Call, error: ProxyError) -> web.StreamResponse:
         exchange = call.exchange
@@ -274,6 +256,11 @@ class Handler:
         self._recorder.record(exchange)
 
 
+def _new_id() -> str:
+    # 122 bits that collide with nobody's; an id is no secret, so the kernel need not be asked for each
+    return f"{random.getrandbits(128):032x}"
+
+
 def _peer(request: web.BaseRequest) -> str:
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     return str(peer[0]) if isinstance(peer, tuple | list) and peer else ""
@@ -287,7 +274,3 @@ def _below(path: bytes, prefix: bytes) -> bool:
     """Tell whether *path* is *prefix* or lies below it, by whole segments."""
     prefix = prefix.rstrip(b"/")
     return path == prefix or path.startswith(prefix + b"/")
-
-
-def _spaces(streaming: Streaming) -> Keepalive | None:
-    return Constant(SPACE) if streaming.json_keepalive_after else None

@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from proxy.downstream import whole
 from proxy.errors import BadRequest
 from proxy.handler.call import Call
 from proxy.headers import stream_headers
@@ -21,10 +20,7 @@ JSON = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"))
 def answer_json(call: Call, status: int, value: object) -> web.StreamResponse:
     """Answer with *value* as JSON."""
     call.exchange.status = status
-    response = whole(status, [*JSON, *call.response_headers], orjson.dumps(value))
-    if call.downstream.closing:
-        response.force_close()
-    return response
+    return call.downstream.answer(status, [*JSON, *call.response_headers], orjson.dumps(value))
 
 
 def health(call: Call, *, serving: bool) -> web.StreamResponse:
@@ -47,7 +43,7 @@ async def test_stream(call: Call) -> web.StreamResponse:
     count, interval = _wanted(call.query)
     call.exchange.stream = True
     call.exchange.status = 200
-    await call.downstream.commit(200, [*stream_headers(), *call.response_headers])
+    call.downstream.begin(200, [*stream_headers(), *call.response_headers])
     call.exchange.committed = began = time.monotonic()
     for number in range(1, count + 1):
         await asyncio.sleep(max(0.0, began + (number - 1) * interval - time.monotonic()))

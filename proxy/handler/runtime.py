@@ -11,6 +11,7 @@ from proxy.dialects import CHAT
 from proxy.dialects.base import Dialect
 from proxy.handler.call import Bodies
 from proxy.handler.cors import Cors
+from proxy.handler.plans import Plans
 from proxy.headers import TrustedProxies
 from proxy.health import Health
 from proxy.providers import PROVIDERS
@@ -33,6 +34,7 @@ class Runtime:
     bodies: Bodies
     cors: Cors
     trusted: TrustedProxies
+    plans: Plans
     fallback_dialect: Dialect = CHAT  # the words of an error where no dialect is known yet
 
     async def start(self) -> None:
@@ -71,6 +73,7 @@ def build(settings: Settings, simulators: Mapping[str, str], network: Network) -
         bodies=Bodies(settings.limits.bodies),
         cors=Cors(settings.cors.origins, settings.cors.max_age),
         trusted=TrustedProxies(settings.trusted_proxies),
+        plans=Plans(settings),
     )
 
 

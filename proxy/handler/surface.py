@@ -38,6 +38,8 @@ class Surface:
             for method in (b"GET", b"HEAD"):
                 self._exact[method, path] = Match(page, "models" if page == "models" else page, PLAIN)
 
+        self.paths = frozenset(path for _, path in self._exact)
+
     def match(self, method: bytes, path: bytes) -> Match:
         """Return what *path* stands for. Raises NotFound, or MethodNotAllowed."""
         found = self._exact.get((method, path))

@@ -21,7 +21,7 @@ JSON: Final = "application/json"
 _OWN: Final = {"Server": "simulator"}  # instead of aiohttp's, which tells versions
 _RESET: Final = struct.pack("ii", 1, 0)
 _DELIVERY: Final = 0.02  # a reset throws away what the kernel has not delivered yet
-_MAX_SPLIT: Final = 32 * 1024  # bytes that are written one by one; ends within seconds
+_MAX_SPLIT: Final = 24 * 1024  # bytes that are written one by one; ends within seconds
 
 
 class _CloseDelimited(web.StreamResponse):
@@ -72,7 +72,7 @@ class Wire:
     async def send_split(self, data: bytes) -> None:
         """Send *data* with each byte of the wire in a write of its own (aiohttp has set TCP_NODELAY).
 
-        What comes after the first 32 KiB of an answer is sent in one write.
+        What comes after the first 24 KiB of an answer is sent in one write.
         """
         wire = self._framed(data)
         alone = max(0, min(len(wire), _MAX_SPLIT - self._split))
@@ -80,6 +80,7 @@ class Wire:
         for index in range(alone):
             self._transport().write(wire[index : index + 1])
             await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a reader in this same loop runs between the two, and so sees each byte alone
         if rest := wire[alone:]:
             self._transport().write(rest)
         await self._drain()

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from proxy.dialects.base import CONTENT, TERMINAL, Framing, Observer
 from proxy.downstream import Downstream, Headers
@@ -45,8 +44,8 @@ class Stream:
     """One client's answer in the making. The handler owns it and must `close` it, also when cancelled."""
 
     __slots__ = (
-        "_attempt_until", "_byte_at", "_clock", "_clocks", "_commit_at", "_commit_soon", "_content_at", "_detached_until", "_done", "_early_headers",
-        "_end", "_first", "_first_until", "_held_content", "_live", "_paused_at", "_stall", "_started", "_terminal",
+        "_attempt_until", "_byte_at", "_clock", "_clocks", "_commit_at", "_content_at", "_detached_until", "_done", "_early_headers",
+        "_end", "_first", "_first_until", "_held_content", "_live", "_loop", "_paused_at", "_stall", "_started", "_terminal",
         "_upstream", "_waiting", "_whole_until", "downstream", "exchange", "failure", "relay",
     )  # fmt: skip
 
@@ -58,21 +57,21 @@ class Stream:
         clocks: Clocks,
         *,
         early_headers: Headers,
-        commit_soon: Callable[[Stream], None],
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.exchange = exchange
         self.downstream = downstream
         self.relay = relay
         self._clocks = clocks
         self._early_headers = early_headers
-        self._commit_soon = commit_soon
+        self._loop = loop
         self._clock = time.monotonic
         now = self._started = self._byte_at = self._content_at = self._clock()
         self._commit_at = now + clocks.commit_after
         self._first_until = now + clocks.first
         self._whole_until = now + clocks.whole
         self._attempt_until = NEVER
-        self._waiting: asyncio.Future[None] | None = None  # what the handler's task sleeps on, where a deadline may wake it
+        self._waiting: asyncio.Future[Any] | None = None  # what the handler's task sleeps on, where a deadline may wake it
         self._first: asyncio.Future[None] | None = None  # the current attempt's first event
         self._done: asyncio.Future[None] | None = None  # the end of the answer, once it is live
         self._upstream: UpstreamStream | None = None
@@ -120,19 +119,15 @@ class Stream:
         self._attempt_until = self._clock() + self._clocks.attempt if another else NEVER
 
     async def wait(self, work: asyncio.Future[T], phase: Phase) -> T:
-        """Wait for *work*, but no longer than the deadlines allow: then UpstreamTimeout. Ends *work* with the waiting."""
+        """Wait for *work*, but no longer than the deadlines allow: then UpstreamTimeout. *work* gets that error set."""
         self.exchange.phase = phase
         began = self._clock()
-        gate = self._waiting = asyncio.get_running_loop().create_future()
-        work.add_done_callback(lambda _: None if gate.done() else gate.set_result(None))
+        self._waiting = work
         try:
-            await gate
-            return work.result()
+            return await work
         finally:
             self._waiting = None
             self.exchange.upstream_wait += self._clock() - began
-            if not work.cancel() and not work.cancelled():
-                work.exception()  # seen, also where nobody asked
 
     def began_dialing(self) -> float:
         """Note that a connection is being opened."""
@@ -154,7 +149,7 @@ class Stream:
         self._held_content = False
         self.relay.begin(observer, framing)
         self._byte_at = self._clock()
-        self._first = asyncio.get_running_loop().create_future()
+        self._first = self._loop.create_future()
         upstream.attach(self)
         if self._paused_at is not None:
             upstream.pause()
@@ -162,19 +157,27 @@ class Stream:
             return  # it came with the head: no need to sleep
         await self.wait(self._first, Phase.FIRST_TOKEN)
 
-    async def run(self) -> None:
-        """Send what is held, then relay until the end. Raises the ProxyError of an end that was not good."""
-        assert self._upstream is not None
+    def go_live(self, status: int = 0, headers: Headers = (), *, length: int | None = None) -> None:
+        """Send what is held, behind the head unless that is out already. From here on chunks pass straight through."""
         now = self._clock()
-        self._done = asyncio.get_running_loop().create_future()
+        self._done = self._loop.create_future()
         self._live = True
         self._attempt_until = NEVER
         data = self.relay.release(now)
-        if data:
-            self._count(data)
-            self.downstream.write(data)
+        self._count(data)
+        if self.downstream.committed:
+            if data:
+                self.downstream.write(data)
+        else:
+            self.downstream.begin(status, headers, length=length, data=data)
+            self.exchange.committed = now
         if self._held_content:
             self._note_content(now)
+
+    async def run(self) -> None:
+        """Relay until the end. Raises the ProxyError of an end that was not good."""
+        assert self._upstream is not None
+        assert self._done is not None
         if self._end is not None:
             self._finish(self._end)
         elif self._paused_at is None:
@@ -189,21 +192,8 @@ class Stream:
         self._count(data)
         self._note_content(now)
         self.relay.observer.complete(clean=True)
+        self.exchange.committed = now
         return data
-
-    def note_committed(self, *, early: bool = False) -> None:
-        """Note that the head went out just now."""
-        if self.exchange.committed is None:
-            self.exchange.committed = self._clock()
-            self.exchange.committed_early = early
-
-    async def commit_early(self, wall: float) -> None:
-        """Send the 200 and a first keepalive although no attempt has succeeded yet."""
-        if self.downstream.committed or self.downstream.gone:
-            return
-        await self.downstream.commit(200, self._early_headers)
-        self.note_committed(early=True)
-        self._keepalive(self.relay.first_frame(self._clock(), wall))
 
     def drop_attempt(self) -> None:
         """Close the current upstream, if there is one; another attempt may follow."""
@@ -301,8 +291,7 @@ class Stream:
             return
         if not self.downstream.committed:
             if now >= self._commit_at:
-                self._commit_at = NEVER
-                self._commit_soon(self)
+                self._commit_early(now, wall)
         elif not self._client_stalled(now):
             self._keepalive(b"" if self._terminal else self.relay.frame(now, wall))
         if now >= self._expires:
@@ -316,7 +305,7 @@ class Stream:
     def fail(self, error: ProxyError) -> None:
         """End the answer with *error*, or the attempt, where it can still be replaced."""
         self.failure = self.failure or error
-        waker = self._done if self._done is not None else self._waiting
+        waker: asyncio.Future[Any] | None = self._done if self._done is not None else self._waiting
         if waker is not None and not waker.done():
             waker.set_exception(error)
             if self._done is not None:
@@ -327,6 +316,16 @@ class Stream:
     @property
     def _expires(self) -> float:
         return self.exchange.started + self._clocks.age
+
+    def _commit_early(self, now: float, wall: float) -> None:
+        """Send the 200 and a first keepalive although no attempt has succeeded yet."""
+        frame = self.relay.first_frame(now, wall)
+        self._commit_at = NEVER
+        self.downstream.begin(200, self._early_headers, data=frame)
+        self.exchange.committed = now
+        self.exchange.committed_early = True
+        self.exchange.status = 200
+        self.exchange.keepalives_before += bool(frame)
 
     def _not_live(self, data: bytes) -> None:
         """Take bytes that do not go straight through: before the first event, or after the client has left."""
@@ -343,7 +342,7 @@ class Stream:
         if self.relay.held > HOLD_PAUSE and self._upstream is not None:
             self._upstream.pause()
         if verdict is Held.CROWDED:
-            self._commit_soon(self)
+            self._commit_at = now  # only comments so far, and too many to keep: the next tick lets them out
         elif self._first is not None and not self._first.done():
             if verdict is Held.READY:
                 self._first.set_result(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy import settings
 from proxy.headers import Header, Inbound, Outbound
@@ -13,8 +13,7 @@ from proxy.upstream.dial import Dialer, Network, proxy_authorization
 from proxy.upstream.pool import OutboundRequest, Pool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A request before it is an upstream's: *target* byte for byte, *headers* as the client sent them.
 
     With *more*, *body* is only its beginning; *length* is the whole length where the client declared it.
