@@ -7,8 +7,9 @@
  *   --ramp, --warm, --window, --drain SECONDS
  *   --leave                    go away at the window's end instead of waiting for the streams to finish
  *
- * It prints the line `window` when measuring begins, `done` when it ends, and then one line of JSON. Every answer is checked:
- * status, framing, order and number of chunks, [DONE]. Times come from the stamps that upstream.c puts into each chunk.
+ * It prints the line `window` when measuring begins and `done` when it ends, waits for a line on its standard input (or the end of
+ * it), so that the caller can read what the processes used, and then prints one line of JSON. Every answer is checked: status,
+ * framing, order and number of chunks, [DONE]. Times come from the stamps that upstream.c puts into each chunk.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -378,11 +379,12 @@ static int by_value(const void *a, const void *b)
 
 static void report(const char *name, samples *s)
 {
-    qsort(s->values, s->length, sizeof *s->values, by_value);
     printf("\"%s\":{\"n\":%zu", name, s->length);
-    if (s->length)
+    if (s->length) {
+        qsort(s->values, s->length, sizeof *s->values, by_value);
         printf(",\"min\":%.1f,\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f", s->values[0] / 10.0, s->values[s->length / 2] / 10.0,
                s->values[s->length * 99 / 100] / 10.0, s->values[s->length - 1] / 10.0);
+    }
     printf("},");
 }
 
@@ -522,6 +524,7 @@ int main(int count, char **arguments)
     uint64_t now = now_ns(), silence = longest_silence(now);
     double seconds = (double)(now - measured) / 1e9;
     puts("done");
+    (void)getchar();
 
     stopping = true;
     if (!leaving)

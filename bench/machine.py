@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,12 +31,20 @@ class SpoiledRun(Exception):
     """One measurement counts for nothing, because something in it failed."""
 
 
+def find(program: str) -> str:
+    """Return the path of an installed program; /usr/sbin is looked at too, which not everybody has in PATH."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        raise BenchError(f"{program} is not installed; on Debian: apt-get install {program}")
+    return found
+
+
 def compile_tool(name: str) -> Path:
     """Compile one C tool into bench/build, again only when its source is newer."""
     source, program = ROOT / "bench" / f"{name}.c", ROOT / "bench" / "build" / name
     program.parent.mkdir(exist_ok=True)
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", str(program), str(source)], check=True)
+        subprocess.run([find("gcc"), "-O2", "-Wall", "-Wextra", "-o", str(program), str(source)], check=True)
     return program
 
 
@@ -127,7 +136,7 @@ def describe() -> str:
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "an unknown system")
     commit = said(["git", "-C", str(ROOT), "describe", "--always", "--dirty"]) or "no commit"
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    beside = f"{said(['nginx', '-v']).rpartition('/')[2]}, {said(['gcc', '--version']).splitlines()[0]}"
+    beside = f"{said([find('nginx'), '-v']).rpartition('/')[2]}, {said([find('gcc'), '--version']).splitlines()[0]}"
     return (
         f"machine   {os.cpu_count()} × {processor()}, {system}, Linux {platform.release()}, load {os.getloadavg()[0]:.1f}\n"
         f"proxy     {versions}, Python {platform.python_version()}, commit {commit}\n"

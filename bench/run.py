@@ -166,7 +166,7 @@ class Bench:
     def _command(self, target: str) -> list[str]:
         if target == "proxy":
             return machine.proxy_command()
-        return ["nginx", "-p", str(self._folder), "-c", str(machine.ROOT / "bench" / "nginx.conf")]
+        return [machine.find("nginx"), "-p", str(self._folder), "-c", str(machine.ROOT / "bench" / "nginx.conf")]
 
     def _drive(self, scenario: Scenario, target: str, process: int, backend: int) -> Sample:
         """Run the load generator and read the processes' cost where its measuring begins and ends."""
@@ -174,7 +174,8 @@ class Bench:
         command = ["taskset", "-c", str(core), str(self._load), "--port", str(PORTS[target]), *scenario.load.split()]
         command += ["--header", self._credentials.header(scenario.credential)]
         before = machine.resident_kib(process)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as load:
+            assert load.stdin is not None
             assert load.stdout is not None
             pids = [process, load.pid, backend]
             expect(load.stdout.readline(), "window")
@@ -182,6 +183,7 @@ class Bench:
             expect(load.stdout.readline(), "done")
             used = [machine.cpu_seconds(pid) - was for pid, was in zip(pids, begun, strict=True)]
             grown = machine.resident_kib(process) - before
+            load.stdin.close()
             result = json.loads(load.stdout.readline())
         complain(scenario, result)
         sample = Sample(result, cpu=used[0], tools=used[1] + used[2], grown_kib=grown)

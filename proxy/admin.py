@@ -60,15 +60,10 @@ class AdminListener:
         """Listen and return the bound address as `host:port`. Raises OSError if the address cannot be had."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._address.host, self._address.port).start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        self._runner = runner
-        return str(Address(self._address.host, runner.addresses[0][1]))
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._address.host, self._address.port).start()
+        return str(Address(self._address.host, self._runner.addresses[0][1]))
 
     async def close(self) -> None:
         """Stop listening. Idempotent."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 GAP_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
@@ -77,13 +77,12 @@ class Usage:
     cost_usd: float | None = None  # where the upstream itself states it
 
 
-@dataclass(slots=True)
 class Exchange:
-    """One request's facts. The handler owns it; the stream counts into it; `close` ends it, once."""
+    """One request's facts. The handler owns it; the stream counts into it; `close` ends it, once.
 
-    request_id: str
-    started: float
-    wall: float
+    The defaults stand on the class: most requests set a third of the fields, and one is made for each request.
+    """
+
     method: str = ""
     route: str = "other"
     dialect: str = "none"
@@ -93,8 +92,6 @@ class Exchange:
     model_requested: str = ""  # as the client wrote it; logs only, never a label
     stream: bool = False
     upstream: str = ""  # the last one tried
-    attempts: list[Attempt] = field(default_factory=list)
-    retries: list[tuple[str, str]] = field(default_factory=list)  # (upstream that failed, reason)
     auth_failure: str = ""
     phase: Phase = Phase.REQUEST
     status: int = 0  # sent to the client; 0: none was
@@ -123,6 +120,16 @@ class Exchange:
     upstream_request_id: str = ""
     usage: Usage | None = None
     cost_usd: float | None = None
+
+    def __init__(self, request_id: str, started: float, wall: float) -> None:
+        self.request_id = request_id
+        self.started = started
+        self.wall = wall
+        self.attempts: list[Attempt] = []
+        self.retries: list[tuple[str, str]] = []  # (upstream that failed, reason)
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request_id} {self.route} {self.outcome.value if self.outcome else self.phase.value}>"
 
     def content(self, now: float) -> None:
         """Note that content arrived at *now*: the first token, or one more gap."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from proxy.errors import BadRequest, ExpectationFailed, UnsupportedFraming, UnsupportedVersion, UpstreamMalformed
 
 Header = tuple[bytes, bytes]
+Noted = Mapping[bytes, tuple[bytes, ...]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 CREDENTIALS: Final = frozenset(
@@ -24,6 +25,10 @@ CREDENTIALS: Final = frozenset(
     | {b"x-amz-security-token", b"x-amz-date", b"x-amz-content-sha256"}
 )
 
+_NOTED: Final = frozenset(
+    {b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"}
+    | {b"content-length", b"transfer-encoding", b"expect", b"x-request-id", b"x-forwarded-for"}
+)
 _HOP_BY_HOP: Final = frozenset(  # RFC 9110 7.6.1; the last three belong to a connection although they are not listed there
     {b"connection", b"proxy-connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
     | {b"proxy-authenticate", b"proxy-authorization", b"proxy-authentication-info"}
@@ -148,26 +153,34 @@ def stream_headers(delivered: Iterable[Header] = ()) -> list[Header]:
     return kept
 
 
-def validate_framing(version: tuple[int, int], raw: Iterable[Header]) -> None:
+def noted(raw: Iterable[Header]) -> Noted:
+    """Return the values of those request headers that the proxy itself acts on, by lower-case name, each in order."""
+    found: dict[bytes, tuple[bytes, ...]] = {}
+    for name, value in raw:
+        lowered = name.lower()
+        if lowered in _NOTED:
+            found[lowered] = (*found[lowered], value) if lowered in found else (value,)
+    return found
+
+
+def validate_framing(version: tuple[int, int], head: Noted) -> None:
     """Refuse what the HTTP parser lets through although its length could be read in two ways (RFC 9112 6).
 
     Raises `UnsupportedVersion`, `BadRequest`, `UnsupportedFraming` or `ExpectationFailed`; the connection is to be closed.
     """
     if version not in ((1, 0), (1, 1)):
         raise UnsupportedVersion
-    lengths = codings = 0
-    for name, value in raw:
-        match name.lower():
-            case b"content-length":
-                lengths += 1
-                if not value.isdigit():
-                    raise BadRequest("Content-Length is not a number.")
-            case b"transfer-encoding":
-                codings += 1
-                _require_chunked(value)
-            case b"expect" if value.strip(_OWS).lower() != b"100-continue":
-                raise ExpectationFailed
-    if lengths + codings > 1:
+    lengths = head.get(b"content-length", ())
+    codings = head.get(b"transfer-encoding", ())
+    for value in lengths:
+        if not value.isdigit():
+            raise BadRequest("Content-Length is not a number.")
+    for value in codings:
+        _require_chunked(value)
+    for value in head.get(b"expect", ()):
+        if value.strip(_OWS).lower() != b"100-continue":
+            raise ExpectationFailed
+    if len(lengths) + len(codings) > 1:
         raise BadRequest("The length of the body is given more than once.")
     if codings and version == (1, 0):
         raise BadRequest("HTTP/1.0 has no transfer encodings.")
@@ -189,9 +202,11 @@ def validate_target(raw_target: bytes) -> tuple[bytes, bytes]:
     return path, mark + query
 
 
-def request_id_from(raw: Iterable[Header]) -> str | None:
+def request_id_from(head: Noted) -> str | None:
     """Return the client's own request id if there is exactly one and it is well-formed."""
-    found = [value for name, value in raw if name.lower() == b"x-request-id"]
+    found = head.get(b"x-request-id")
+    if found is None:
+        return None
     return found[0].decode("ascii") if len(found) == 1 and _REQUEST_ID.fullmatch(found[0]) else None
 
 
@@ -204,13 +219,13 @@ class TrustedProxies:
         self._networks = tuple(networks)
         self._known: dict[str, bool] = {}  # the same few proxies ask all the time
 
-    def client_address(self, peer: str, raw: Iterable[Header]) -> str:
+    def client_address(self, peer: str, head: Noted) -> str:
         """Return the right-most hop that is no trusted proxy, or the last one that can be read; *peer* if it is none."""
-        if not self._trusts_peer(peer):
+        claimed = head.get(b"x-forwarded-for")
+        if claimed is None or not self._trusts_peer(peer):
             return peer
         address = peer
-        hops = b",".join(value for name, value in raw if name.lower() == b"x-forwarded-for")
-        for hop in reversed(hops.rsplit(b",", _MOST_HOPS) if hops else []):
+        for hop in reversed(b",".join(claimed).rsplit(b",", _MOST_HOPS)):
             read = _address(hop)
             if read is None:
                 break

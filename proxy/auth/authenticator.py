@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from proxy.auth.credential import Credential, find_credential
@@ -55,10 +55,10 @@ class Authenticator:
             await cache.close()
         await self._client.close()
 
-    async def identify(self, headers: Sequence[tuple[bytes, bytes]], query: bytes, method: bytes, now: float) -> Principal:
+    async def identify(self, head: Mapping[bytes, Sequence[bytes]], query: bytes, method: bytes, now: float) -> Principal:
         """Find the request's credential and authenticate it; *now* is seconds since the epoch. Raises `Unauthenticated`."""
         try:
-            credential = find_credential(headers, query, query_token=self._query_token, method=method)
+            credential = find_credential(head, query, query_token=self._query_token, method=method)
         except Unauthenticated:
             if self._anonymous is None:
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -47,19 +47,19 @@ class Credential:
 
 
 def find_credential(
-    headers: Sequence[tuple[bytes, bytes]], query: bytes, *, query_token: bool, method: bytes
+    head: Mapping[bytes, Sequence[bytes]], query: bytes, *, query_token: bool, method: bytes
 ) -> Credential | None:
     """Return the request's only credential, or None if it has none.
 
-    *query* is the raw part after `?`. Raises `Unauthenticated` for several credentials, also when they are equal, and
+    *head* holds headers by lower-case name; *query* is the raw part after `?`. Raises `Unauthenticated` for several credentials, also when they are equal, and
     for one that is malformed.
     """
     place, found = "", b""
-    for name, value in headers:
-        if (known := _PLACES.get(name.lower())) is not None:
-            if place:
+    for name, known in _PLACES.items():
+        if name in head:
+            if place or len(head[name]) > 1:
                 raise _several()
-            place, found = known, value
+            place, found = known, head[name][0]
     if query_token and query and method == b"GET":
         for value in _query_tokens(query):
             if place:

@@ -87,7 +87,8 @@ def _scan(text: str) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
         _expect(text, at, '"', "a property name in double quotes")
         key, at = _DECODER.raw_decode(text, at)
         if key in values:
-            raise BadRequest(f"The request body holds the key {key[:64]!r} twice.", param=key[:64])
+            known = key if key in ("model", "stream") else None  # other keys are the client's own words, and not repeated
+            raise BadRequest(f"The request body holds a key twice, the second one up to character {at}.", param=known)
         start = _skip(text, _expect(text, _skip(text, at), ":", "':'"))
         values[key], at = _DECODER.raw_decode(text, start)
         spans[key] = (start, at)

@@ -81,9 +81,6 @@ class ChatObserver(Observer):
                 seen |= FAILED
             elif reason:
                 self._finished.add(choice.get("index", 0) if isinstance(choice.get("index"), int) else 0)
-        if len(self._finished) >= self._choices:
-            self.terminal = True
-            seen |= TERMINAL
         return seen
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from proxy.downstream.departure import DepartureWatch
 from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
 
 WRITE_HIGH: Final = 64 * 1024  # bytes in user space for one client before its upstream is paused
@@ -42,7 +43,7 @@ class Exchanging(Protocol):
 class ClientConnection(web.RequestHandler):
     """One client connection; serves one request at a time."""
 
-    __slots__ = ("_head_since", "_seen", "exchanging", "listener")
+    __slots__ = ("_departure", "_head_since", "_seen", "exchanging", "listener")
 
     def __init__(self, listener: PublicServer, **kwargs: Any) -> None:
         super().__init__(listener, **kwargs)
@@ -50,6 +51,7 @@ class ClientConnection(web.RequestHandler):
         self.exchanging: Exchanging | None = None
         self._head_since: float | None = None
         self._seen = False  # whether any byte of the awaited head has come
+        self._departure = DepartureWatch(self._loop, self.abort)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -70,9 +72,24 @@ class ClientConnection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_arrived()
+        self._departure.stop()
         if self.exchanging is not None:
             self.exchanging.client_gone()
         super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """Take a FIN for leaving. In the middle of an answer at once: closing would first wait for the client to read."""
+        if self.exchanging is not None:
+            self.abort()
+
+    def pause_reading(self) -> None:
+        super().pause_reading()
+        if self.transport is not None and not self.transport.is_closing():
+            self._departure.start(self.transport.get_extra_info("socket").fileno())
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        self._departure.stop()
+        super().resume_reading(resume_parser)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -83,6 +100,11 @@ class ClientConnection(web.RequestHandler):
         super().resume_writing()
         if self.exchanging is not None:
             self.exchanging.client_resumed()
+
+    def abort(self) -> None:
+        """Drop the connection and whatever waits in it."""
+        if self.transport is not None:
+            self.transport.abort()
 
     def expire_head(self, now: float, timeout: float) -> None:
         """Refuse the connection if the head it awaits is overdue; called by the ticker."""
@@ -102,7 +124,7 @@ class ClientConnection(web.RequestHandler):
             raise ConnectionError("the response has begun and cannot be replaced")
         error: ProxyError
         if status == 400:
-            error = HeadersTooLarge() if isinstance(exc, LineTooLong) else BadRequest("The request is not valid HTTP/1.1.")
+            error = HeadersTooLarge() if isinstance(exc, LineTooLong) else BadRequest("The request is not valid HTTP/1.1, or has too many headers.")
         else:
             error = InternalError(f"unhandled {type(exc).__name__}")
             log.error("request handler failed", exc_info=exc)

@@ -12,6 +12,7 @@ from proxy.auth import Principal
 from proxy.downstream import Downstream
 from proxy.errors import BodiesFull, BodyTimeout, BodyTooLarge
 from proxy.exchange import Exchange
+from proxy.headers import Noted
 from proxy.settings import Limits, Price
 from proxy.streaming import Stream
 
@@ -45,7 +46,7 @@ class Call:
     """One request on its way through the street. Owned by the handler, which closes it in its `finally`."""
 
     __slots__ = (
-        "_bodies", "_held", "body", "dialect", "downstream", "exchange", "headers", "method", "more", "path", "price", "principal", "query", "request", "response_headers", "runtime", "stream",
+        "_bodies", "_held", "body", "dialect", "downstream", "exchange", "head", "headers", "method", "more", "path", "price", "principal", "query", "request", "response_headers", "runtime", "stream",
     )  # fmt: skip
 
     def __init__(self, request: web.BaseRequest, exchange: Exchange, downstream: Downstream, runtime: Runtime) -> None:
@@ -55,6 +56,7 @@ class Call:
         self.runtime = runtime
         self.method = request.method.encode("ascii", "replace")
         self.headers = request.raw_headers
+        self.head: Noted = {}  # those of the headers that the proxy itself acts on
         self.path = b""
         self.query = b""
         self.body = b""
@@ -97,6 +99,8 @@ class Call:
                     self.body = await self._collect(limits.body)
         except TimeoutError as exc:
             raise BodyTimeout(f"no complete body within {limits.body_timeout:g}s") from exc
+        if len(self.body) > limits.body:
+            raise BodyTooLarge(f"more than {limits.body} bytes")
         self._take(len(self.body) - self._held)
         self.exchange.bytes_in = len(self.body)
 

@@ -30,7 +30,7 @@ from proxy.handler.pricing import cost_usd
 from proxy.handler.recorder import Recorder
 from proxy.handler.runtime import Current
 from proxy.handler.surface import Match, Surface
-from proxy.headers import request_id_from, validate_framing, validate_target
+from proxy.headers import noted, request_id_from, validate_framing, validate_target
 from proxy.lifecycle import Lifecycle
 from proxy.router import Route, Target, candidates
 from proxy.sse.relay import Relay
@@ -57,9 +57,12 @@ class Handler:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request. Raises only CancelledError."""
         runtime = self._current.enter()
-        exchange = Exchange(request_id_from(request.raw_headers) or _new_id(), self._clock(), time.time(), method=request.method)
-        exchange.remote = runtime.trusted.client_address(_peer(request), request.raw_headers)
+        head = noted(request.raw_headers)
+        exchange = Exchange(request_id_from(head) or _new_id(), self._clock(), time.time())
+        exchange.method = request.method
+        exchange.remote = runtime.trusted.client_address(_peer(request), head)
         call = Call(request, exchange, Downstream(request, closing=self._lifecycle.draining), runtime)
+        call.head = head
         call.response_headers.append((b"X-Request-Id", exchange.request_id.encode()))
         try:
             response = await self._serve(call)
@@ -133,7 +136,7 @@ class Handler:
     def _read_head(self, call: Call) -> None:
         """Check what aiohttp lets through although it could be read in two ways; such a connection is not used again."""
         try:
-            validate_framing((call.request.version.major, call.request.version.minor), call.headers)
+            validate_framing((call.request.version.major, call.request.version.minor), call.head)
             target = call.request.raw_path.encode("utf-8", "surrogateescape")
             # a path of the table needs no second look
             call.path, call.query = (target, b"") if target in self._surface.paths else validate_target(target)
@@ -142,7 +145,7 @@ class Handler:
             raise
 
     async def _authenticate(self, call: Call) -> None:
-        principal = await call.runtime.authenticator.identify(call.headers, call.query[1:], call.method, time.time())
+        principal = await call.runtime.authenticator.identify(call.head, call.query[1:], call.method, time.time())
         self._lifecycle.admit_subject(principal.subject, principal.max_streams)
         call.principal = principal
         call.exchange.subject = principal.subject
@@ -201,6 +204,8 @@ class Handler:
         stream = Stream(call.exchange, call.downstream, relay, plan.clocks, early_headers=early, loop=self._loop)
         call.downstream.connection.exchanging = stream
         self._ticker.add(stream)
+        if not plan.clocks.commit_after:
+            stream.tick(self._clock(), time.time())  # at once means before the next tick
         return stream
 
     def _failed(self, call: Call, error: ProxyError) -> web.StreamResponse:

@@ -76,6 +76,7 @@ class Plans:
         never = dict.fromkeys(("commit_after", "first", "whole", "idle", "content"), NEVER)
         return Clocks(
             **{**never, **own},
+            patience=min(streaming.commit_after, own.get("commit_after", NEVER)),
             attempt=streaming.attempt_timeout,
             interval=streaming.keepalive_interval,
             write_stall=self._limits.write_stall,

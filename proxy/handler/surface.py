@@ -48,7 +48,9 @@ class Surface:
         if path.startswith(UPSTREAM):
             name, slash, rest = path[len(UPSTREAM) :].partition(b"/")
             return Match("upstream", "upstream", PLAIN, name=name.decode("latin-1"), rest=slash + rest)
-        if path.startswith(MODELS + b"/") and method in (b"GET", b"HEAD"):
+        if path.startswith(MODELS + b"/"):
+            if method not in (b"GET", b"HEAD"):
+                raise MethodNotAllowed(("GET", "HEAD"))
             return Match("models", "models", PLAIN, rest=path[len(MODELS) + 1 :])
         allowed = tuple(sorted(other.decode() for other, served in self._exact if served == path))
         if allowed:

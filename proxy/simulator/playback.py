@@ -105,7 +105,7 @@ class Playback:
         elif name == "truncate" and self._scenario.framing != "chunked-clean":
             self._wire.hang_up()
         elif name in {"reset", "reset_mid_event"}:
-            await self._wire.reset()
+            self._wire.reset()
         else:
             await self._wire.finish()
         return name == "stall"

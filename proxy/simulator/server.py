@@ -16,9 +16,9 @@ from proxy.simulator.routes import Routes
 from proxy.simulator.scenarios import HEADER, choose
 from proxy.simulator.wire import Wire, drop_framing
 
-PACE: Final = 0.03
+PACE: Final = 0.03  # seconds between two tokens
+MAX_BODY: Final = 256 * 1024**2  # bytes
 
-_MAX_BODY: Final = 256 * 1024**2
 _BACKLOG: Final = 1024
 _KEEPALIVE_TIMEOUT: Final = 300.0
 _SHUTDOWN_TIMEOUT: Final = 1.0
@@ -31,11 +31,12 @@ class Simulator:
     `aborted` those whose client left first (or that `close` cut off).
     """
 
-    __slots__ = ("_born", "_pace", "_routes", "_runner", "_running", "_seed", "aborted", "finished")
+    __slots__ = ("_born", "_max_body", "_pace", "_routes", "_runner", "_running", "_seed", "aborted", "finished")
 
-    def __init__(self, *, pace: float = PACE, seed: int = 0) -> None:
+    def __init__(self, *, pace: float = PACE, seed: int = 0, max_body: int = MAX_BODY) -> None:
         self._pace = pace
         self._seed = seed
+        self._max_body = max_body
         self._born = int(time.time())
         self._routes = Routes(openai.ROUTES)
         self._runner: web.AppRunner | None = None
@@ -53,7 +54,7 @@ class Simulator:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Listen, on a free port if *port* is 0, and return the base URL. Raises OSError if the address is taken."""
-        app = web.Application(client_max_size=_MAX_BODY)
+        app = web.Application(client_max_size=self._max_body)
         app.on_response_prepare.append(drop_framing)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(

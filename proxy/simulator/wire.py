@@ -20,7 +20,6 @@ JSON: Final = "application/json"
 
 _OWN: Final = {"Server": "simulator"}  # instead of aiohttp's, which tells versions
 _RESET: Final = struct.pack("ii", 1, 0)
-_DELIVERY: Final = 0.02  # a reset throws away what the kernel has not delivered yet
 _MAX_SPLIT: Final = 24 * 1024  # bytes that are written one by one; ends within seconds
 
 
@@ -93,9 +92,8 @@ class Wire:
         """Close the connection with a FIN, with or without an answer, finished or not."""
         self._transport().close()
 
-    async def reset(self) -> None:
-        """Close the connection with a RST, after what was sent had time to arrive."""
-        await asyncio.sleep(_DELIVERY)
+    def reset(self) -> None:
+        """Close the connection with a RST."""
         transport = self._transport()
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         transport.abort()

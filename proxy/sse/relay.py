@@ -91,10 +91,14 @@ class Relay:
         seen, first = self._look(data)
         if first is not None:
             return (Held.FAILED if first & FAILED else Held.READY), b"", seen
-        out = self._take(self._passive) if committed and self._passive else b""
+        out = self.comments() if committed else b""
         if len(self._held) - self._passive > HOLD_LIMIT:
             return Held.READY, out, seen
         return (Held.CROWDED if len(self._held) > HOLD_LIMIT else Held.WAITING), out, seen
+
+    def comments(self) -> bytes:
+        """Return the comments held so far; they may go out as soon as the response is committed, and decide nothing."""
+        return self._take(self._passive) if self._passive else b""
 
     def release(self, now: float) -> bytes:
         """Return everything held. From here on the attempt's bytes pass through `forward`."""

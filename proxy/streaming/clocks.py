@@ -13,6 +13,7 @@ class Clocks:
     """The durations that govern one request, in seconds; `NEVER` where one does not apply."""
 
     commit_after: float
+    patience: float  # how long a client that has had nothing may be kept waiting by an upstream's Retry-After
     interval: float  # of silence towards the client before a keepalive
     attempt: float  # one attempt, to its first content, while another target is left
     first: float  # all attempts together, to the first content

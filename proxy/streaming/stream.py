@@ -44,8 +44,8 @@ class Stream:
     """One client's answer in the making. The handler owns it and must `close` it, also when cancelled."""
 
     __slots__ = (
-        "_attempt_until", "_byte_at", "_clock", "_clocks", "_commit_at", "_content_at", "_detached_until", "_done", "_early_headers",
-        "_end", "_first", "_first_until", "_held_content", "_live", "_loop", "_paused_at", "_stall", "_started", "_terminal",
+        "_attempt_until", "_byte_at", "_clock", "_clocks", "_commit_at", "_content_at", "_detached_until", "_done", "_early_framing",
+        "_early_headers", "_end", "_first", "_first_until", "_held_content", "_live", "_loop", "_paused_at", "_stall", "_started", "_terminal",
         "_upstream", "_waiting", "_whole_until", "downstream", "exchange", "failure", "relay",
     )  # fmt: skip
 
@@ -64,6 +64,7 @@ class Stream:
         self.relay = relay
         self._clocks = clocks
         self._early_headers = early_headers
+        self._early_framing = relay.framing  # what those headers promise
         self._loop = loop
         self._clock = time.monotonic
         now = self._started = self._byte_at = self._content_at = self._clock()
@@ -96,8 +97,8 @@ class Stream:
 
     @property
     def commit_at(self) -> float | None:
-        """When the response will be committed whatever the attempts do; None once it is, or if never."""
-        return None if self.downstream.committed or self._commit_at == NEVER else self._commit_at
+        """Until when an upstream's Retry-After may be waited out; None once the response is committed: then there is time."""
+        return None if self.downstream.committed else self._started + self._clocks.patience
 
     @property
     def detached(self) -> bool:
@@ -182,7 +183,8 @@ class Stream:
             self._finish(self._end)
         elif self._paused_at is None:
             self._upstream.resume()
-        await self._done
+        # shielded where the upstream may be read on: a handler that is cancelled takes with it what it waits for
+        await (asyncio.shield(self._done) if self._clocks.drain else self._done)
 
     def whole_body(self) -> bytes:
         """Take the whole body, which has arrived, out of the hold: nothing is committed, and it goes out in one write."""
@@ -206,6 +208,8 @@ class Stream:
     def close(self) -> None:
         """End it for good: the upstream is given back or closed, the exchange's sums are complete. Idempotent."""
         self.drop_attempt()
+        if self._done is not None:
+            self._done.cancel()
         now = self._clock()
         self._resumed(now)
         exchange = self.exchange
@@ -220,7 +224,7 @@ class Stream:
     async def drained(self) -> None:
         """Wait until a detached stream has ended, well or badly."""
         if self._done is not None:
-            await asyncio.wait((self._done,))
+            await asyncio.gather(self._done, return_exceptions=True)
 
     # ---- the upstream's side
 
@@ -290,7 +294,7 @@ class Stream:
                 self.fail(UpstreamTruncated("the client had left; not read to the end"))
             return
         if not self.downstream.committed:
-            if now >= self._commit_at:
+            if now >= self._commit_at and (self._upstream is None or self.relay.framing is self._early_framing):
                 self._commit_early(now, wall)
         elif not self._client_stalled(now):
             self._keepalive(b"" if self._terminal else self.relay.frame(now, wall))
@@ -318,10 +322,15 @@ class Stream:
         return self.exchange.started + self._clocks.age
 
     def _commit_early(self, now: float, wall: float) -> None:
-        """Send the 200 and a first keepalive although no attempt has succeeded yet."""
+        """Send the 200, a first keepalive, and the comments of the current attempt, although none has succeeded yet."""
         frame = self.relay.first_frame(now, wall)
         self._commit_at = NEVER
-        self.downstream.begin(200, self._early_headers, data=frame)
+        self.relay.framing = self._early_framing
+        comments = b"" if self._upstream is None else self.relay.comments()
+        self._count(comments)
+        self.downstream.begin(200, self._early_headers, data=frame + comments)
+        if self._upstream is not None and self._paused_at is None:
+            self._upstream.resume()  # the hold may have been too full to read on
         self.exchange.committed = now
         self.exchange.committed_early = True
         self.exchange.status = 200

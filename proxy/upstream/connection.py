@@ -1,22 +1,25 @@
-"""One connection to a backend: HTTP/1.1 over httptools, from bytes received to the sink in one call chain.
+"""One connection to a backend: HTTP/1.1, from bytes received to the sink in one call chain, and every end by its name.
 
-httptools is told neither HEAD nor the end of the connection (RFC 9112 6.3). So the answer to a HEAD ends at its head, and
-a body without length ends when the connection does; both leave the connection unfit for another exchange.
+For editors: `data_received` runs once per chunk of every stream. No task, no timer, no queue; what is rare goes elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
+import select
+import ssl
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, Protocol, cast
 
 import httptools
 
 from proxy.errors import ProxyError, UpstreamClosed, UpstreamMalformed, UpstreamReset
+from proxy.upstream.response import HEAD_LIMIT, ResponseHead, ResponseReader, malformed
 
-HEAD_LIMIT: Final = 64 * 1024  # bytes of a response head, interim responses included
 EARLY_LIMIT: Final = 64 * 1024  # body bytes kept before somebody wants them; beyond it reading pauses
+FRAMING_LIMIT: Final = 64 * 1024  # bytes without one of the body: chunk extensions, trailers
+JOIN_LIMIT: Final = 64 * 1024  # a request body up to this size goes out in one write with its head
 
 
 class BodyEnd(enum.Enum):
@@ -24,7 +27,7 @@ class BodyEnd(enum.Enum):
 
     COMPLETE = "complete"  # as its framing announced
     CLOSED = "closed"  # it had no length, and the peer closed in good order (FIN): as complete as it can be told
-    CUT = "cut"  # FIN before the announced end
+    CUT = "cut"  # FIN before the announced end, or over TLS without a close_notify; or the request's body broke off
     RESET = "reset"  # RST, or another failure of the connection
     MALFORMED = "malformed"  # the framing itself is broken
     FAULT = "fault"  # our own code failed on a byte of it
@@ -40,26 +43,6 @@ class Sink(Protocol):
         """Take note that no byte will follow; called once."""
 
 
-class ResponseHead(NamedTuple):
-    """Status and headers of a final response, as received."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-
-
-class _Parts:
-    """What httptools calls back into. Body bytes go straight into a list, without a Python frame of their own."""
-
-    __slots__ = ("on_body", "on_header", "on_headers_complete", "on_message_begin", "on_message_complete")
-
-    def __init__(self, connection: UpstreamConnection, body: Callable[[bytes], None]) -> None:
-        self.on_body = body
-        self.on_message_begin = connection.on_message_begin
-        self.on_header = connection.on_header
-        self.on_headers_complete = connection.on_headers_complete
-        self.on_message_complete = connection.on_message_complete
-
-
 class UpstreamConnection(asyncio.Protocol):
     """A connection that carries one exchange at a time.
 
@@ -68,104 +51,147 @@ class UpstreamConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_bodiless", "_body", "_close_delimited", "_early", "_end", "_expects_head", "_failure", "_head", "_head_bytes", "_headers",
-        "_loop", "_on_idle_lost", "_parser", "_reading", "_sink", "_trailers", "_write_waiter", "answered", "exchanges", "idle_since",
-        "lost", "reusable", "transport",
+        "_body", "_early", "_early_size", "_end", "_failure", "_feed", "_framing", "_head", "_loop", "_on_idle_lost", "_open",
+        "_reader", "_reading", "_request_sent", "_sink", "_write_waiter", "answered", "exchanges", "idle_since", "transport",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_idle_lost: Callable[[UpstreamConnection], None]) -> None:
         self._loop = loop
         self._on_idle_lost = on_idle_lost
+        self._reader = ResponseReader()
+        self._feed = self._reader.feed
+        self._body = self._reader.body
         self.transport: asyncio.Transport | None = None
         self.exchanges = 0
         self.idle_since = 0.0
-        self.lost = False
-        self.reusable = False
-        self.answered = False
+        self.answered = False  # a byte came in answer to the current request
+        self._open = False  # an exchange is on, and its end has not been seen
         self._reading = True
-        self._body: list[bytes] = []
+        self._request_sent = True
         self._head: asyncio.Future[ResponseHead] | None = None
         self._sink: Sink | None = None
-        self._write_waiter: asyncio.Future[None] | None = None
-        self._failure: ProxyError | None = None
-        self._reset_exchange(expects_head=False)
-
-    def _reset_exchange(self, *, expects_head: bool) -> None:
-        self._parser = httptools.HttpResponseParser(_Parts(self, self._body.append))
-        self._body.clear()
         self._early: list[bytes] = []
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
-        self._expects_head = expects_head
-        self._bodiless = False
-        self._close_delimited = False
-        self._trailers = False
+        self._early_size = 0
+        self._framing = 0  # bytes received since the last one of the body
         self._end: BodyEnd | None = None
-        self.answered = False
-        self.reusable = False
+        self._write_waiter: asyncio.Future[None] | None = None
+        self._failure: ProxyError | None = None  # why no exchange can begin any more
 
     # the exchange
 
-    def send(self, head: bytes, body: bytes, *, expects_head: bool) -> asyncio.Future[ResponseHead]:
-        """Write a whole request and return a future of the response head.
+    def send(self, head: bytes, body: bytes, *, expects_head: bool = False, whole: bool = True) -> asyncio.Future[ResponseHead]:
+        """Write a request and return a future of the response head; unless *whole*, `write_more` and `end_request` follow.
 
         The future raises UpstreamClosed, UpstreamReset or UpstreamMalformed. Whoever gives it up must `abort` the connection.
         """
-        self._reset_exchange(expects_head=expects_head)
+        self._reader.begin(expects_head=expects_head)
+        self._end = None
+        self._framing = 0
+        self.answered = False
         self.exchanges += 1
-        self._head = self._loop.create_future()
-        if self.lost or self.transport is None or self.transport.is_closing():
-            self._head.set_exception(self._failure or UpstreamClosed("the pooled connection was closed"))
-            return self._head
-        if len(body) <= 65536:
-            self.transport.write(head + body)
+        answer = self._head = self._loop.create_future()
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            answer.set_exception(self._failure or UpstreamClosed("closed before the request was sent"))
+            return answer
+        self._open = True
+        self._request_sent = whole
+        if len(body) <= JOIN_LIMIT:
+            transport.write(head + body)
         else:
-            self.transport.write(head)
-            self.transport.write(body)
-        return self._head
+            transport.write(head)
+            transport.write(body)
+        return answer
 
     def write_more(self, data: bytes) -> asyncio.Future[None] | None:
         """Write a further piece of a request body; returns what to wait for when the upstream does not take it."""
-        if self.lost or self.transport is None:
-            return None  # the answer, or the reason why there is none, comes through the head's future
+        assert self.transport is not None
         self.transport.write(data)
         return self._write_waiter
+
+    def end_request(self) -> None:
+        """Note that the request's body is out; only then may another request follow."""
+        self._request_sent = True
+
+    def fail(self, error: Exception) -> None:
+        """End the exchange because the request's body has failed: *error* is raised where the answer is awaited."""
+        if self._head is not None and not self._head.done():
+            self._refuse(error)
+        elif self._open:
+            self._conclude(BodyEnd.CUT)
+        self._drop()
 
     def attach(self, sink: Sink) -> None:
         """Give the body to *sink*: first what came early, then each read as it comes."""
         self._sink = sink
-        early, self._early = self._early, []
-        if early:
-            sink.upstream_data(b"".join(early))
+        self.resume()  # first, because the sink may pause
+        if self._early:
+            early = b"".join(self._early)
+            self._early, self._early_size = [], 0
+            sink.upstream_data(early)
         if self._end is not None:
-            self._finish()
-        else:
-            self.resume()
+            self._tell_end(self._end)
 
     def pause(self) -> None:
         """Stop reading: the client does not keep up."""
-        if self._reading and not self.lost and self.transport is not None:
+        if self._reading and self.transport is not None:
             self._reading = False
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
-        if not self._reading and not self.lost and self.transport is not None:
+        if not self._reading and self.transport is not None:
             self._reading = True
             self.transport.resume_reading()
 
     def abort(self) -> None:
         """Close at once and for good. No sink is called any more."""
         self._sink = None
-        self.reusable = False
-        self._forget_head()
-        if self.transport is not None:
-            self.transport.abort()
+        self._open = False
+        head = self._head
+        if head is not None and not head.cancel() and not head.cancelled():
+            head.exception()  # whoever gave the exchange up need not hear why it failed
+        self._drop()
+
+    def to_idle(self, now: float) -> None:
+        """Mark the connection as waiting in the pool."""
+        self._sink = None
+        self._head = None
+        self.idle_since = now
+        self.resume()
+
+    @property
+    def open(self) -> bool:
+        """Whether an exchange is on, and its end has not been seen."""
+        return self._open
 
     @property
     def ended(self) -> bool:
         """Whether the whole response has arrived (or will never)."""
         return self._end is not None
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another exchange may follow: the request is out, the response was complete and clean, nothing came behind it."""
+        transport = self.transport
+        return (
+            self._end is BodyEnd.COMPLETE
+            and self._reader.keep_alive
+            and self._request_sent
+            and transport is not None
+            and not transport.is_closing()
+            and not transport.get_write_buffer_size()
+        )
+
+    @property
+    def unread(self) -> bool:
+        """Whether bytes or an end have arrived that the event loop has not read yet; true for a closed connection."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     # asyncio.Protocol
 
@@ -173,51 +199,47 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._end is not None or self._head is None:
-            self._unexpected()
+        if not self._open:
+            self._unasked()
             return
         self.answered = True
+        error = None
         try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
-            self.reusable = False
-            if not self.ended:
-                self._malformed(exc)
-                return
-            # bytes behind a complete answer: the answer stands, the connection does not
-        if not self._head.done():
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_LIMIT:
-                self._malformed(None)
-            return
-        body = self._body
-        if body:
+            self._feed(data)
+        except httptools.HttpParserError as exc:
+            error = exc
+        sink, body = self._sink, self._body
+        if sink is None:
+            self._unattended(len(data))
+        elif body:
             piece = body[0] if len(body) == 1 else b"".join(body)
             body.clear()
-            if not self._bodiless:
-                self._deliver(piece)
-        if self.ended:
-            self._finish()
+            self._framing = 0
+            try:
+                sink.upstream_data(piece)
+            except Exception as exc:  # noqa: BLE001 - our own fault must end this exchange, not the process
+                self._fault(sink, exc)
+        else:
+            self._count_framing(len(data))
+        if error is not None or self._reader.complete:
+            self._over(error)
 
     def eof_received(self) -> bool:
-        return False  # the transport closes itself; connection_lost(None) follows
+        if self._open:
+            self._interrupted(None, in_order=self._closed_in_order())
+        return False  # the transport closes itself; `connection_lost` follows, at once or when it has got rid of what we wrote
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
-        self.reusable = False
+        if self._open:
+            self._interrupted(exc, in_order=False)
+        elif exc is not None and self._failure is None:
+            self._failure = UpstreamReset("reset before the request was sent")
         self.transport = None
+        self._reader.close()
+        del self._feed
         self.resume_writing()
-        head = self._head
-        if head is None:
+        if self._head is None:
             self._on_idle_lost(self)
-        elif not head.done():
-            head.set_exception(self._lost_before_head(exc))
-        elif self._end is None:
-            if exc is not None:
-                self._end = BodyEnd.RESET
-            else:
-                self._end = BodyEnd.CLOSED if self._close_delimited else BodyEnd.CUT
-            self._finish()
 
     def pause_writing(self) -> None:
         self._write_waiter = self._loop.create_future()
@@ -227,105 +249,120 @@ class UpstreamConnection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    # httptools
+    # helpers of `data_received`
 
-    def on_message_begin(self) -> None:
-        if self._end is not None:
-            raise ValueError("a second answer to one request")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._trailers:
-            self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200:
-            self._headers = []
-            return
-        self._trailers = True  # whatever httptools calls a header from now on is one
-        names = {name.lower() for name, _ in self._headers}
-        self._bodiless = self._expects_head or status in (204, 304)
-        self._close_delimited = not self._bodiless and b"content-length" not in names and b"transfer-encoding" not in names
-        if self._head is not None and not self._head.done():
-            self._head.set_result(ResponseHead(status, tuple(self._headers)))
-        if self._expects_head:
-            self._end = BodyEnd.COMPLETE
-
-    def on_message_complete(self) -> None:
-        if self._parser.get_status_code() < 200 or self._end is not None:
-            return
-        self._end = BodyEnd.COMPLETE
-        self.reusable = not self._close_delimited and self._parser.should_keep_alive()
-
-    # helpers
-
-    def _deliver(self, piece: bytes) -> None:
-        sink = self._sink
-        if sink is None:
-            self._early.append(piece)
-            if sum(map(len, self._early)) > EARLY_LIMIT:
+    def _unattended(self, received: int) -> None:
+        """Take a read that nobody is attached for yet: it is of the head, or of a body that came soon."""
+        assert self._head is not None
+        head = self._reader.head
+        if not self._head.done():
+            self._framing += received
+            if self._framing > HEAD_LIMIT and (head is None or head.size > HEAD_LIMIT):
+                self._malformed(UpstreamMalformed("the response head is too large"))
+                return
+            if head is None:
+                return
+            self._framing = 0
+            self._head.set_result(head)
+        if self._body:
+            self._early += self._body
+            self._early_size += sum(map(len, self._body))
+            self._body.clear()
+            if self._early_size > EARLY_LIMIT:
                 self.pause()
+        else:
+            self._count_framing(received)
+
+    def _count_framing(self, received: int) -> None:
+        self._framing += received
+        if self._framing > FRAMING_LIMIT and not self._reader.complete:
+            self._malformed(UpstreamMalformed("too many bytes around the body"))
+
+    def _over(self, error: httptools.HttpParserError | None) -> None:
+        """End the exchange, unless that has happened: the response is complete, or cannot be read any further."""
+        if not self._open:
             return
-        try:
-            sink.upstream_data(piece)
-        except Exception as exc:  # noqa: BLE001 - our own fault must end this exchange, not the process
-            self._fault(exc)
+        if self._reader.complete:
+            if error is not None:  # bytes behind a complete response: it stands, the connection does not
+                self._reader.keep_alive = False
+            self._conclude(BodyEnd.COMPLETE)
+        elif error is not None:
+            self._malformed(malformed(error))
 
-    def _finish(self) -> None:
-        """Tell the sink, once somebody listens; until then the end waits with the early bytes."""
-        if self._sink is None or self._end is None:
-            return
-        sink, self._sink = self._sink, None
-        try:
-            sink.upstream_end(self._end)
-        except Exception as exc:  # noqa: BLE001
-            self._fault(exc)
+    def _malformed(self, failure: UpstreamMalformed) -> None:
+        assert self._head is not None
+        if self._head.done():
+            self._conclude(BodyEnd.MALFORMED)
+        else:
+            self._refuse(failure)
+        self._drop()
 
-    def _fault(self, exc: Exception) -> None:
-        self._loop.call_exception_handler({"message": "a sink failed on an upstream's bytes", "exception": exc})
-        sink, self._sink = self._sink, None
-        self._end = BodyEnd.FAULT
-        if sink is not None:
-            sink.upstream_end(BodyEnd.FAULT)
-        if self.transport is not None:
-            self.transport.abort()
+    def _unasked(self) -> None:
+        """Take bytes behind a response, or on an idle connection: whatever they are, it is done for."""
+        self._failure = UpstreamMalformed("bytes that nobody asked for")
+        self._drop()
 
-    def _malformed(self, exc: Exception | None) -> None:
-        body = b"".join(self._body)
-        self._body.clear()
-        if self._head is not None and not self._head.done():
-            failure = UpstreamMalformed("the response head is too large" if exc is None else f"not HTTP: {type(exc).__name__}")
+    # the end of an exchange
+
+    def _interrupted(self, exc: Exception | None, *, in_order: bool) -> None:
+        """End the exchange because the connection has: by an error, or by a FIN, which may have been *in_order*."""
+        assert self._head is not None
+        if not self._head.done():
+            where = "in the middle of the response head" if self.answered else "without a byte of a response"
+            failure = UpstreamClosed(f"closed {where}") if exc is None else UpstreamReset(f"reset {where}")
             failure.__cause__ = exc
-            self._head.set_exception(failure)
-        elif self._end is None:
-            if body and not self._bodiless:
-                self._deliver(body)
-            self._end = BodyEnd.MALFORMED
-            self._finish()
-        if self.transport is not None:
-            self.transport.abort()
+            self._refuse(failure)
+        elif exc is not None:
+            self._conclude(BodyEnd.RESET)
+        else:
+            self._conclude(BodyEnd.CLOSED if in_order and self._reader.close_delimited else BodyEnd.CUT)
 
-    def _unexpected(self) -> None:
-        """Bytes after the end, or while idle: whatever they are, this connection is done for."""
-        self.reusable = False
-        if self.transport is not None:
-            self.transport.abort()
+    def _closed_in_order(self) -> bool:
+        """Tell a TLS peer's close_notify from a bare FIN, which anybody on the way can send (RFC 9112 9.8)."""
+        assert self.transport is not None
+        tls = self.transport.get_extra_info("ssl_object")
+        try:
+            return tls is None or not tls.read(1)
+        except ssl.SSLError:
+            return False
 
-    def _lost_before_head(self, exc: Exception | None) -> ProxyError:
-        where = "in the middle of the response head" if self.answered else "without a byte of an answer"
-        failure: ProxyError = UpstreamClosed(f"closed {where}") if exc is None else UpstreamReset(f"reset {where}")
-        failure.__cause__ = exc
-        return failure
+    def _refuse(self, failure: Exception) -> None:
+        """End the exchange without a response head."""
+        assert self._head is not None
+        self._open = False
+        self._head.set_exception(failure)
 
-    def _forget_head(self) -> None:
-        head = self._head
-        if head is not None and not head.cancel() and not head.cancelled():
-            head.exception()  # whoever gave the exchange up need not hear why it failed
+    def _conclude(self, end: BodyEnd) -> None:
+        """End the exchange whose head was good; the sink hears of it, or will when it is attached."""
+        self._open = False
+        self._end = end
+        if self._sink is not None:
+            self._tell_end(end)
 
-    def to_idle(self, now: float) -> None:
-        """Mark the connection as waiting in the pool."""
+    def _tell_end(self, end: BodyEnd) -> None:
+        sink, self._sink = self._sink, None
+        if sink is None:
+            return
+        try:
+            sink.upstream_end(end)
+        except Exception as exc:  # noqa: BLE001 - as above
+            self._fault(sink, exc)
+
+    def _fault(self, sink: Sink, exc: Exception) -> None:
+        """End the exchange because our own code failed on it; what else runs goes on."""
+        self._report(exc)
         self._sink = None
-        self._head = None
-        self.idle_since = now
+        self._open = False
+        self._end = BodyEnd.FAULT
+        self._drop()
+        try:
+            sink.upstream_end(BodyEnd.FAULT)
+        except Exception as another:  # noqa: BLE001 - as above
+            self._report(another)
 
+    def _report(self, exc: Exception) -> None:
+        self._loop.call_exception_handler({"message": "a sink failed on an upstream's bytes", "exception": exc})
 
+    def _drop(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()

@@ -7,45 +7,66 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import aiohappyeyeballs
 
-from proxy.errors import UpstreamConnectFailed, UpstreamDnsFailed, UpstreamTlsFailed
+from proxy.errors import UpstreamConnectFailed, UpstreamDnsFailed, UpstreamError, UpstreamTlsFailed
 from proxy.settings import ForwardProxy
 
 ADDRESS_TTL: Final = 30.0
+RESOLVER_PATIENCE: Final = 1.0  # seconds that a resolver gets where an older answer is at hand
+HEAD_START: Final = 0.25  # seconds that an address has before the next one is tried beside it (RFC 8305 5)
 PROXY_HEAD_LIMIT: Final = 16 * 1024
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 
 P = TypeVar("P", bound=asyncio.Protocol)
+Found = list[aiohappyeyeballs.AddrInfoType]
 
 
 class Addresses:
-    """A cache of resolved names that serves the last good answer while the resolver fails."""
+    """A cache of resolved names that serves the last good answer while the resolver fails or hangs.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    A name is asked for once at a time, however many wait for it: the threads that ask are few.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, ttl: float = ADDRESS_TTL) -> None:
         self._loop = loop
-        self._known: dict[tuple[str, int], tuple[float, list[aiohappyeyeballs.AddrInfoType]]] = {}
+        self._ttl = ttl
+        self._known: dict[tuple[str, int], tuple[float, Found]] = {}
+        self._asking: dict[tuple[str, int], asyncio.Future[Found]] = {}
 
-    async def resolve(self, host: str, port: int) -> list[aiohappyeyeballs.AddrInfoType]:
+    async def resolve(self, host: str, port: int) -> Found:
         """Return the addresses of *host*. Raises UpstreamDnsFailed when none was ever known."""
         known = self._known.get((host, port))
-        if known is not None and time.monotonic() - known[0] < ADDRESS_TTL:
+        if known is not None and time.monotonic() - known[0] < self._ttl:
             return known[1]
-        try:
-            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-        except OSError as exc:
-            if known is not None:
-                return known[1]
-            raise UpstreamDnsFailed(f"cannot resolve {host}: {exc.strerror or exc}") from exc
-        self._known[host, port] = (time.monotonic(), list(found))
-        return list(found)
+        asking = self._asking.get((host, port)) or self._ask(host, port)
+        await asyncio.wait((asking,), timeout=None if known is None else RESOLVER_PATIENCE)  # leaves *asking* to the others
+        error = asking.exception() if asking.done() else None
+        if asking.done() and error is None:
+            return asking.result()
+        if known is not None:
+            return known[1]
+        raise UpstreamDnsFailed(f"cannot resolve {host}: {_words(error)}") from error
+
+    def _ask(self, host: str, port: int) -> asyncio.Future[Found]:
+        asking = self._loop.run_in_executor(None, _look_up, host, port)
+        self._asking[host, port] = asking
+        asking.add_done_callback(lambda done: self._answered((host, port), done))
+        return asking
+
+    def _answered(self, name: tuple[str, int], asking: asyncio.Future[Found]) -> None:
+        del self._asking[name]
+        if not asking.cancelled() and asking.exception() is None:
+            self._known[name] = (time.monotonic(), asking.result())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,43 +92,33 @@ class Dialer:
 
         Raises UpstreamDnsFailed, UpstreamConnectFailed or UpstreamTlsFailed. Cancelled, it leaves no socket behind.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._dial(protocol)
-        except TimeoutError as exc:
-            raise UpstreamConnectFailed(f"no connection to {self._host}:{self._port} within {timeout:g}s") from exc
-
-    async def _dial(self, protocol: Callable[[], P]) -> P:
-        sock = await self._connect()
+        deadline = asyncio.get_running_loop().time() + timeout
+        host, port = (self._way.host, self._way.port) if self._way is not None else (self._host, self._port)
+        async with _limit(deadline, UpstreamDnsFailed(f"cannot resolve {host}: no answer within {timeout:g}s")):
+            addresses = await self._addresses.resolve(host, port)
+        async with _limit(deadline, UpstreamConnectFailed(f"cannot connect to {host}:{port}: no answer within {timeout:g}s")):
+            sock = await _connect(addresses, f"{host}:{port}")
         try:
             if self._way is not None and self._tls is not None:
-                await self._tunnel(sock, self._way)
-            _, made = await asyncio.get_running_loop().create_connection(
-                protocol, sock=sock, ssl=self._tls, server_hostname=self._host if self._tls is not None else None
-            )
-        except (ssl.SSLError, ssl.CertificateError) as exc:
-            sock.close()
-            raise UpstreamTlsFailed(f"TLS with {self._host}: {getattr(exc, 'verify_message', '') or exc.reason or exc}") from exc
-        except OSError as exc:
-            sock.close()
-            raise UpstreamTlsFailed(f"TLS with {self._host}: {exc.strerror or exc}") from exc
+                async with _limit(deadline, UpstreamConnectFailed(f"no tunnel from the forward proxy within {timeout:g}s")):
+                    await self._tunnel(sock, self._way)
+            async with _limit(deadline, UpstreamConnectFailed(f"no TLS handshake with {self._host} within {timeout:g}s")):
+                return await self._attach(sock, protocol)
         except BaseException:
             sock.close()
             raise
-        return made
 
-    async def _connect(self) -> socket.socket:
-        host, port = (self._way.host, self._way.port) if self._way is not None else (self._host, self._port)
-        addresses = await self._addresses.resolve(host, port)
+    async def _attach(self, sock: socket.socket, protocol: Callable[[], P]) -> P:
+        """Put *protocol* on the socket, and TLS between them if wanted."""
+        name = self._host if self._tls is not None else None
         try:
-            sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=0.25, interleave=1)
+            _, made = await asyncio.get_running_loop().create_connection(protocol, sock=sock, ssl=self._tls, server_hostname=name)
+        except ssl.SSLError as exc:
+            words = getattr(exc, "verify_message", "") or exc.reason or exc
+            raise UpstreamTlsFailed(f"TLS with {self._host}: {words}") from exc
         except OSError as exc:
-            raise UpstreamConnectFailed(f"cannot connect to {host}:{port}: {exc.strerror or exc}") from exc
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a peer that vanished is noticed in about a minute
-        for option, value in _KEEPALIVE:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
-        return sock
+            raise UpstreamConnectFailed(f"the TLS handshake with {self._host} broke off: {_words(exc)}") from exc
+        return made
 
     async def _tunnel(self, sock: socket.socket, way: ForwardProxy) -> None:
         """Ask the forward proxy for a tunnel (RFC 9110 9.3.6) and read its answer, not a byte more."""
@@ -127,11 +138,10 @@ class Dialer:
                 if not data or len(head) > PROXY_HEAD_LIMIT:
                     raise UpstreamConnectFailed("the forward proxy closed the connection or sent no HTTP")
         except OSError as exc:
-            raise UpstreamConnectFailed(f"the forward proxy failed: {exc.strerror or exc}") from exc
-        status = head.split(b" ", 2)[1:2]
-        if status != [b"200"]:
-            told = b"".join(status)[:3].decode("ascii", "replace")
-            raise UpstreamConnectFailed(f"the forward proxy refused the tunnel with status {told}")
+            raise UpstreamConnectFailed(f"the forward proxy failed: {_words(exc)}") from exc
+        status = _status(head)
+        if not 200 <= status < 300:
+            raise UpstreamConnectFailed(f"the forward proxy refused the tunnel with status {status}")
 
 
 def proxy_authorization(way: ForwardProxy) -> str:
@@ -139,3 +149,42 @@ def proxy_authorization(way: ForwardProxy) -> str:
     if not way.username:
         return ""
     return "Basic " + base64.b64encode(f"{way.username}:{way.password or ''}".encode()).decode("ascii")
+
+
+@contextlib.asynccontextmanager
+async def _limit(deadline: float, failure: UpstreamError) -> AsyncIterator[None]:
+    """Raise *failure* when the block does not end by *deadline*."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError as exc:
+        raise failure from exc
+
+
+def _look_up(host: str, port: int) -> Found:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+
+
+async def _connect(addresses: Found, where: str) -> socket.socket:
+    try:
+        sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=HEAD_START, interleave=1)
+    except OSError as exc:
+        raise UpstreamConnectFailed(f"cannot connect to {where}: {_words(exc)}") from exc
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a peer that vanished is noticed in about a minute
+    for option, value in _KEEPALIVE:
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    return sock
+
+
+def _status(head: bytes) -> int:
+    """Return the status of an HTTP/1 response head, 0 if it is none."""
+    version, _, rest = head.partition(b" ")
+    return int(rest[:3]) if version.startswith(b"HTTP/1.") and rest[:3].isdigit() else 0
+
+
+def _words(error: BaseException | None) -> str:
+    """Say in words what the system reports; asyncio's own texts leave the reason out."""
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)

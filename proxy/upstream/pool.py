@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Final, NamedTuple, Protocol, TypeVar
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
 
 from proxy.errors import UpstreamBusy, UpstreamClosed, UpstreamReset
 from proxy.exchange import Phase
-from proxy.upstream.connection import BodyEnd, ResponseHead, Sink, UpstreamConnection
+from proxy.tasks import Tasks
+from proxy.upstream.connection import BodyEnd, Sink, UpstreamConnection
 from proxy.upstream.dial import Dialer
+from proxy.upstream.response import ResponseHead
 
 T = TypeVar("T")
 
 IDLE_LIMIT: Final = 15.0  # below what providers' front ends allow, so that few reused connections turn out stale
 
 
-class OutboundRequest(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class OutboundRequest:
     """A request as it goes on the wire. `more` are the pieces of a body that is too large to keep; it is sent once."""
 
     head: bytes
     body: bytes
     expects_head: bool = False  # a HEAD request: the answer has no body whatever it says
-    more: AsyncIterator[bytes] | None = None
+    more: AsyncGenerator[bytes, None] | None = None
 
 
 class Waiter(Protocol):
@@ -43,23 +48,23 @@ class Waiter(Protocol):
 class UpstreamStream:
     """One answer: head, body, and the connection under it. Whoever opened it must `close` it, also when cancelled."""
 
-    __slots__ = ("_closed", "_connection", "_pool", "head")
+    __slots__ = ("_closed", "_connection", "_pool", "_upload", "head", "reused")
 
-    def __init__(self, pool: Pool, connection: UpstreamConnection, head: ResponseHead) -> None:
+    def __init__(
+        self, pool: Pool, connection: UpstreamConnection, head: ResponseHead, upload: asyncio.Task[None] | None = None
+    ) -> None:
+        """*upload* is what still sends the request's body: it ends with the answer."""
         self.head = head
+        self.reused = connection.exchanges > 1  # the connection had carried an exchange before
         self._pool = pool
         self._connection = connection
+        self._upload = upload
         self._closed = False
-
-    @property
-    def reused(self) -> bool:
-        """Whether the connection had carried an exchange before."""
-        return self._connection.exchanges > 1
 
     @property
     def ended(self) -> bool:
         """Whether the whole answer has been received, though perhaps not yet been taken."""
-        return self._connection.ended
+        return self._closed or self._connection.ended
 
     def attach(self, sink: Sink) -> None:
         """Give the body to *sink*, beginning with what has come already."""
@@ -79,6 +84,8 @@ class UpstreamStream:
         """Give the connection back if the answer is complete and clean, else close it at once. Idempotent."""
         if not self._closed:
             self._closed = True
+            if self._upload is not None:
+                self._upload.cancel()
             self._pool.give_back(self._connection)
 
 
@@ -93,6 +100,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._busy: set[UpstreamConnection] = set()
         self._dialing = 0
+        self._uploads = Tasks()
 
     def __repr__(self) -> str:
         return f"<Pool in_use={self.in_use} idle={self.idle}>"
@@ -110,24 +118,23 @@ class Pool:
     async def open(self, request: OutboundRequest, waiter: Waiter) -> UpstreamStream:
         """Send *request* and return as soon as the head of the final response is in.
 
-        A pooled connection that turns out to be stale is replaced by a fresh one, once. Raises an UpstreamError.
-        Cancelled, it closes the connection.
+        A pooled connection that turns out to be stale is replaced by a fresh one, once. Raises an UpstreamError, or what
+        `request.more` raises. Cancelled, it closes the connection.
         """
-        connection = self._take_idle()
+        connection = self._take_idle() if request.more is None else None  # a body that is sent once is not put at risk
         if connection is not None:
             try:
                 return await self._exchange(connection, request, waiter)
             except (UpstreamClosed, UpstreamReset):
-                if connection.answered or request.more is not None:
+                if connection.answered:
                     raise
         return await self._exchange(await self._dial(waiter), request, waiter)
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Take a connection back from its exchange."""
         self._busy.discard(connection)
-        if connection.reusable and not connection.lost:
+        if connection.reusable and len(self._idle) < self._max:
             connection.to_idle(time.monotonic())
-            connection.resume()
             self._idle.append(connection)
         else:
             connection.abort()
@@ -145,26 +152,23 @@ class Pool:
 
     async def _exchange(self, connection: UpstreamConnection, request: OutboundRequest, waiter: Waiter) -> UpstreamStream:
         self._busy.add(connection)
+        upload = None
         try:
-            answer = connection.send(request.head, request.body, expects_head=request.expects_head)
+            answer = connection.send(
+                request.head, request.body, expects_head=request.expects_head, whole=request.more is None
+            )
             if request.more is not None:
-                await self._upload(connection, request.more, answer, waiter)
+                upload = self._uploads.spawn(_upload(connection, request.more), name="upload")
             head = await waiter.wait(answer, Phase.HEADERS)
         except BaseException:
+            if upload is not None:
+                upload.cancel()
             self._busy.discard(connection)
             connection.abort()
             raise
-        return UpstreamStream(self, connection, head)
-
-    async def _upload(
-        self, connection: UpstreamConnection, more: AsyncIterator[bytes], answer: asyncio.Future[ResponseHead], waiter: Waiter
-    ) -> None:
-        async for piece in more:
-            if answer.done():
-                return  # answered early (a refusal, mostly): the rest is not wanted (RFC 9112 9.5)
-            room = connection.write_more(piece)
-            if room is not None:
-                await waiter.wait(room, Phase.HEADERS)
+        if upload is not None and head.status >= 300:
+            upload.cancel()  # a refusal: the rest is not wanted (RFC 9112 9.5)
+        return UpstreamStream(self, connection, head, upload)
 
     async def _dial(self, waiter: Waiter) -> UpstreamConnection:
         if self.in_use >= self._max:
@@ -184,13 +188,38 @@ class Pool:
         # the last one used is the one least likely to be stale
         while self._idle and self.in_use < self._max:
             connection = self._idle.pop()
-            if not connection.lost:
+            if not connection.unread:
                 return connection
+            connection.abort()
         return None
 
     def _lost_idle(self, connection: UpstreamConnection) -> None:
         if connection in self._idle:
             self._idle.remove(connection)
+
+
+async def _upload(connection: UpstreamConnection, more: AsyncGenerator[bytes, None]) -> None:
+    """Send the rest of a request's body, until the exchange is over. What goes wrong with it ends the exchange."""
+    try:
+        async with contextlib.aclosing(more):
+            async for piece in more:
+                await _let_answer_in(connection)
+                if not connection.open:
+                    return
+                room = connection.write_more(piece)
+                if room is not None:
+                    await room
+    except Exception as exc:  # noqa: BLE001 - raised again where the answer is awaited
+        connection.fail(exc)
+    else:
+        connection.end_request()
+
+
+async def _let_answer_in(connection: UpstreamConnection) -> None:
+    """Have the event loop read first what has arrived: writing against the RST behind an early answer would destroy it."""
+    if connection.unread:
+        await asyncio.sleep(0)  # to the next round of the loop, which polls the socket
+        await asyncio.sleep(0)  # and past the read
 
 
 class BodyReader:
@@ -211,14 +240,12 @@ class BodyReader:
         self._size += len(data)
         if self._size <= self._limit:
             self._pieces.append(data)
-        elif not self.end.done():
-            self.end.set_result(BodyEnd.CUT)
+        else:
+            self.give_up()
 
     def upstream_end(self, end: BodyEnd) -> None:
         if not self.end.done():
             self.end.set_result(end)
-
-
 
     def give_up(self) -> None:
         """Be content with what has come."""

@@ -153,8 +153,9 @@ def test_the_schema_is_json(capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out)["properties"]["listen"]["type"] == "string"
 
 
-def test_output_to_a_reader_that_has_left_ends_quietly() -> None:
-    command = f"{sys.executable} -m proxy schema | true; exit ${{PIPESTATUS[0]}}"
+@pytest.mark.parametrize("command", ["schema", "check"])
+def test_output_to_a_reader_that_has_left_ends_quietly(command: str) -> None:
+    command = f"{sys.executable} -m proxy {command} | true; exit ${{PIPESTATUS[0]}}"
 
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
 

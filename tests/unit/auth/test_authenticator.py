@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from proxy.auth import REASONS, Authenticator, Credential, Principal
 from proxy.errors import Unauthenticated
+from proxy.headers import noted
 from proxy.settings import Auth
 from tests.unit.auth.issuing import (
     AUDIENCE,
@@ -228,7 +229,7 @@ async def test_where_anonymous_use_is_allowed_a_good_credential_still_counts() -
 )
 async def test_where_anonymous_use_is_allowed_everything_else_is_ignored(headers: list[tuple[bytes, bytes]]) -> None:
     async with house(anonymous=True) as (auth, _):
-        principal = await auth.identify(headers, b"", b"POST", NOW)
+        principal = await auth.identify(noted(headers), b"", b"POST", NOW)
 
         assert principal == Principal(subject="anonymous", method="anonymous", models=None, max_streams=100)
 
@@ -236,8 +237,8 @@ async def test_where_anonymous_use_is_allowed_everything_else_is_ignored(headers
 async def test_a_request_is_identified_by_the_credential_in_it() -> None:
     auth = authenticator({"api_keys": [KEY_CONFIG], "query_token": True})
 
-    by_header = await auth.identify([(b"Host", b"h"), (b"X-Api-Key", API_KEY.encode())], b"", b"POST", NOW)
-    by_query = await auth.identify([], b"access_token=" + API_KEY.encode(), b"GET", NOW)
+    by_header = await auth.identify(noted([(b"Host", b"h"), (b"X-Api-Key", API_KEY.encode())]), b"", b"POST", NOW)
+    by_query = await auth.identify(noted([]), b"access_token=" + API_KEY.encode(), b"GET", NOW)
 
     assert by_header.subject == by_query.subject == "ci"
 
@@ -258,7 +259,7 @@ async def test_a_request_without_one_good_credential_is_refused(
     auth = authenticator({"api_keys": [KEY_CONFIG]})
 
     with pytest.raises(Unauthenticated) as caught:
-        await auth.identify(headers, query, b"GET", NOW)
+        await auth.identify(noted(headers), query, b"GET", NOW)
 
     assert caught.value.reason == reason
 
@@ -279,7 +280,7 @@ async def test_p32_no_secret_is_printed_or_logged(caplog: pytest.LogCaptureFixtu
         for token in (API_KEY, API_KEY + "x", good, forged, mint(HS_SECRET, "HS256", iss="hs"), good[:-9] + "canaryxxx"):
             for headers, query in (([(b"x-api-key", token.encode())], b""), ([], b"access_token=" + token.encode())):
                 try:
-                    seen.append(await auth.identify(headers, query, b"GET", NOW))
+                    seen.append(await auth.identify(noted(headers), query, b"GET", NOW))
                 except Unauthenticated as error:
                     seen += [str(error), repr(error), error.detail, error.reason, error.public, error.__cause__]
         seen += [auth, *auth._verifiers, *auth._caches, *(vars(record) for record in caplog.records), caplog.text]

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from proxy.auth import CREDENTIAL_HEADERS, Credential, find_credential, strip_credential_query
 from proxy.auth.credential import MAX_TOKEN
 from proxy.errors import Unauthenticated
+from proxy.headers import noted
 
 Headers = list[tuple[bytes, bytes]]
 
 
 def find(headers: Headers, query: bytes = b"", *, query_token: bool = False, method: bytes = b"POST") -> Credential | None:
-    return find_credential(headers, query, query_token=query_token, method=method)
+    return find_credential(noted(headers), query, query_token=query_token, method=method)
 
 
 def refusal(headers: Headers, query: bytes = b"", *, query_token: bool = False, method: bytes = b"POST") -> str:

@@ -236,10 +236,26 @@ def test_a_sink_that_somebody_made_non_blocking_is_waited_for(pipe: tuple[int, i
     writer = LineWriter(sink)
     writer.write(b"patience\n")
     writer.start()
+    until(lambda: "waiting=0" in repr(writer))
 
     assert drain(reader, filler + 9)[filler:] == b"patience\n"
     assert writer.dropped == 0
     writer.stop()
+
+
+def test_stopping_gives_up_on_a_non_blocking_sink_that_stays_full(pipe: tuple[int, int]) -> None:
+    _, sink = pipe
+    fill(sink)
+    os.set_blocking(sink, False)
+    writer = LineWriter(sink)
+    writer.write(b"impatience\n")
+    writer.start()
+    until(lambda: "waiting=0" in repr(writer))
+
+    writer.stop(timeout=5)
+
+    assert writer.dropped == 1
+    assert not any(thread.name == "log-writer" for thread in threading.enumerate())
 
 
 def test_the_sink_stays_as_it_was_and_open(pipe: tuple[int, int]) -> None:

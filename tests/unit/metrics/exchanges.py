@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy.exchange import Attempt, Exchange, Outcome, Phase, Usage
+from tests.support.exchanges import exchange_with
 
 STARTED = 1000.0
 WALL = 1763719383.25  # 2025-11-21T10:03:03.250Z
@@ -10,7 +11,7 @@ WALL = 1763719383.25  # 2025-11-21T10:03:03.250Z
 
 def admitted(route: str = "chat", *, stream: bool = False) -> Exchange:
     """A request that runs and has not been routed yet."""
-    return Exchange(
+    return exchange_with(
         "req-1",
         STARTED,
         WALL,
@@ -59,7 +60,7 @@ def completed_stream(route: str = "chat") -> Exchange:
 
 def refused() -> Exchange:
     """A request without valid credentials."""
-    exchange = Exchange("req-2", STARTED, WALL, method="POST", route="chat", dialect="chat")
+    exchange = exchange_with("req-2", STARTED, WALL, method="POST", route="chat", dialect="chat")
     exchange.auth_failure = "expired"
     exchange.status = 401
     exchange.code = "invalid_credentials"

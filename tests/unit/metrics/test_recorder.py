@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from proxy.exchange import Exchange, Outcome
 from proxy.metrics import CONTENT_TYPE, Metrics
 from proxy.metrics.families import MAX_SERIES
+from tests.support.exchanges import exchange_with
 from tests.unit.metrics.exchanges import admitted, completed_stream, left, refused, streaming
 
 # The table of the design, section 8: kind, labels and, for histograms, bounds.
@@ -315,7 +316,7 @@ def test_nothing_that_a_peer_wrote_becomes_a_label() -> None:
 
 
 def test_a_moment_at_zero_is_a_moment() -> None:
-    exchange = Exchange("r", 0.0, 0.0, committed=0.0, first_token=0.0, client_gone_at=0.0, upstream_closed_at=0.0)
+    exchange = exchange_with("r", 0.0, 0.0, committed=0.0, first_token=0.0, client_gone_at=0.0, upstream_closed_at=0.0)
     exchange.close(Outcome.COMPLETED, 8.0)
 
     metrics = recorded(exchange)

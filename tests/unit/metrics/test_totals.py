@@ -7,6 +7,7 @@ import pytest
 from proxy.exchange import Attempt, Exchange, Outcome, Phase, Usage
 from proxy.metrics.families import Counter, Histogram
 from proxy.metrics.totals import RequestTotals, UpstreamTotals
+from tests.support.exchanges import exchange_with
 from tests.unit.metrics.exchanges import STARTED, admitted, completed_stream, left, refused
 
 
@@ -131,7 +132,7 @@ def test_tokens_and_cost_carry_the_configured_name_of_the_model() -> None:
 
 
 def test_without_upstream_or_model_the_labels_say_none() -> None:
-    exchange = Exchange("r", STARTED, 0.0, usage=Usage(tokens_in=1), cost_usd=0.5)
+    exchange = exchange_with("r", STARTED, 0.0, usage=Usage(tokens_in=1), cost_usd=0.5)
 
     totals = upstreams(exchange)
 

@@ -157,6 +157,11 @@ def test_what_is_no_digest_is_refused_unrepeated(value: str) -> None:
     assert refusal(fields.Digest, value).startswith("Value error, expected the 64 hex digits of a SHA-256")
 
 
+def test_a_cookie_name_and_a_pattern_are_kept_as_they_are() -> None:
+    assert read(fields.CookieName, "__Host-token") == "__Host-token"
+    assert read(fields.RegularExpression, "^session-[a-z]{4}$") == "^session-[a-z]{4}$"
+
+
 @pytest.mark.parametrize("value", ["a b", "a;b", "a=b", ""])
 def test_a_cookie_name_is_a_token(value: str) -> None:
     assert "cookie name" in refusal(fields.CookieName, value)

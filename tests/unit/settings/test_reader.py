@@ -68,6 +68,11 @@ def test_a_file_that_was_asked_for_must_be_there(config: str | None, environ: di
         load(config, environ)
 
 
+def test_an_unknown_variable_alone_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match="environment variable LLM_PROXY_LISTN: there is no such setting"):
+        load(None, {"LLM_PROXY_LISTN": "127.0.0.1:1"})
+
+
 def test_options_win_over_everything(load_text: Any) -> None:
     Path("c.yaml").write_text(listens(1))
 

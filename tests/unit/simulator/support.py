@@ -20,19 +20,24 @@ class RawClient(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.reads: list[bytes] = []
+        self._buffer = bytearray()
         self.end = ""
         self.transport: asyncio.Transport | None = None
         self._news = asyncio.Event()
 
     @property
     def received(self) -> bytes:
-        return b"".join(self.reads)
+        return bytes(self._buffer)
+
+    def ends_with(self, *tails: bytes) -> bool:
+        return self._buffer.endswith(tails)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
 
     def data_received(self, data: bytes) -> None:
         self.reads.append(data)
+        self._buffer += data
         self._news.set()
 
     def eof_received(self) -> None:
@@ -43,6 +48,11 @@ class RawClient(asyncio.Protocol):
         if isinstance(exc, ConnectionResetError):
             self.end = "rst"
         self._news.set()
+
+    def forget(self) -> None:
+        """Start over, for the next response on this connection."""
+        self.reads.clear()
+        self._buffer.clear()
 
     def send(self, data: bytes) -> None:
         assert self.transport is not None
@@ -91,6 +101,8 @@ def finished(client: RawClient) -> bool:
     """Say whether the response is complete by its own framing, or the connection has ended."""
     if client.end:
         return True
+    if not client.ends_with(b"0\r\n\r\n", b"}"):
+        return False
     head, _, rest = client.received.partition(b"\r\n\r\n")
     if b"Transfer-Encoding: chunked" in head:
         return rest.endswith(b"0\r\n\r\n") and unchunked(rest)[1]
@@ -120,8 +132,8 @@ def body_of(client: RawClient) -> bytes:
 
 
 def data_of(body: bytes) -> list[Any]:
-    """Return what the data lines of an event stream hold; `[DONE]` as it is."""
-    lines = [line[6:] for line in body.split(b"\n") if line.startswith(b"data: ")]
+    """Return what the data lines of complete events hold; `[DONE]` as it is."""
+    lines = [line[6:] for line in body.rpartition(b"\n\n")[0].split(b"\n") if line.startswith(b"data: ")]
     return ["[DONE]" if line == b"[DONE]" else orjson.loads(line) for line in lines]
 
 
@@ -141,7 +153,7 @@ async def settled(simulator: Simulator) -> None:
 async def eventually(true: Callable[[], bool]) -> None:
     """Wait until *true* is."""
     async with asyncio.timeout(PATIENCE):
-        while not true():
+        while not true():  # noqa: ASYNC110 - the simulator offers no event to wait for
             await asyncio.sleep(0.001)
 
 

@@ -8,7 +8,9 @@ from proxy.errors import BadRequest
 from proxy.simulator import fields
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"null", b"NaN", b'{"a": "\xff"}', b'{"a":' * 101 + b"1" + b"}" * 101])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"text"', b"null", b"NaN", b'{"a": "\xff"}', b'{"a":' * 101 + b"1" + b"}" * 101]
+)
 def test_body_that_is_not_a_json_object_of_sane_depth_is_refused(body: bytes) -> None:
     with pytest.raises(BadRequest):
         fields.read_object(body)
@@ -57,7 +59,9 @@ def test_value_of_the_wrong_kind_is_refused_by_name(read: Callable[..., object],
         (fields.tables, None, []),
     ],
 )
-def test_value_of_the_right_kind_is_returned_and_null_is_absent(read: Callable[..., object], value: object, result: object) -> None:
+def test_value_of_the_right_kind_is_returned_and_null_is_absent(
+    read: Callable[..., object], value: object, result: object
+) -> None:
     assert read({"field": value}, "field") == result
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import orjson
 import pytest
 
 from proxy.simulator.schema import Inventor
@@ -45,7 +46,11 @@ def test_value_fits_its_schema(schema: object, value: object) -> None:
 def test_object_gets_all_its_properties() -> None:
     schema = {
         "type": "object",
-        "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1, "maximum": 5}, "unit": {"enum": ["C", "F"]}},
+        "properties": {
+            "city": {"type": "string"},
+            "days": {"type": "integer", "minimum": 1, "maximum": 5},
+            "unit": {"enum": ["C", "F"]},
+        },
         "required": ["city"],
     }
 
@@ -76,7 +81,12 @@ def test_parts_of_all_of_are_put_together() -> None:
     ],
 )
 def test_schema_that_contains_itself_comes_to_an_end(schema: object) -> None:
-    assert len(str(invented(schema))) < 20_000
+    assert len(orjson.dumps(invented(schema))) < 20_000
+
+
+@pytest.mark.parametrize("schema", [{"type": "integer", "minimum": 1e300}, {"type": "integer", "maximum": -1e300}])
+def test_number_stays_one_that_every_json_reader_knows(schema: object) -> None:
+    assert abs(invented(schema)) <= 2**53
 
 
 def test_same_state_of_chance_gives_the_same_value() -> None:

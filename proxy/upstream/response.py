@@ -1,0 +1,130 @@
+"""Reads the responses on one connection, one after another: heads within limits, the bytes of bodies, and how they are framed.
+
+httptools is told neither HEAD nor the end of the connection (RFC 9112 6.3). So the answer to a HEAD is over at its head,
+and a body without length is never complete in here; neither leaves the connection fit for another exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import httptools
+
+from proxy.errors import UpstreamMalformed
+
+HEAD_LIMIT: Final = 64 * 1024  # bytes of a response head, interim responses included
+FIELDS_LIMIT: Final = 256  # header fields of a response
+
+_FIELD_OVERHEAD: Final = len(b": \r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """Status and headers of a final response, as received."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes that the headers take on the wire."""
+        return sum(len(name) + len(value) + _FIELD_OVERHEAD for name, value in self.headers)
+
+
+class ResponseReader:
+    """One parser for all responses of a connection.
+
+    `feed` takes bytes and raises httptools.HttpParserError: what is `complete` by then stands, else see `malformed`.
+    `body` collects the body's pieces, without a Python frame of its own; whoever takes them clears it.
+    """
+
+    __slots__ = (
+        "_expects_head", "_headers", "_parser", "body", "close_delimited", "complete", "feed", "head", "keep_alive", "on_body",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.body: list[bytes] = []
+        self.on_body = self.body.append
+        self._parser = httptools.HttpResponseParser(self)
+        self.feed: Callable[[bytes], None] = self._parser.feed_data
+        self.begin(expects_head=False)
+
+    def begin(self, *, expects_head: bool) -> None:
+        """Expect the response to a further request. With *expects_head* it has no body, whatever it says."""
+        self.head: ResponseHead | None = None
+        self.complete = False
+        self.close_delimited = False  # nothing but the end of the connection ends the body
+        self.keep_alive = False  # complete, and the connection is fit for another exchange
+        self._expects_head = expects_head
+        self._headers: list[tuple[bytes, bytes]] = []
+
+    def close(self) -> None:
+        """Let go of the parser, which refers back to here: then no garbage collector is needed."""
+        del self._parser, self.feed
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise UpstreamMalformed("a second response to one request")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head is None:  # else it is a trailer
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        headers, self._headers = self._headers, []
+        if status < 200:
+            _check_interim(status)
+            return
+        if len(headers) > FIELDS_LIMIT:
+            raise UpstreamMalformed("too many header fields in the response")
+        if not self._expects_head and status not in (204, 304):
+            self.close_delimited = _has_no_length(headers)
+        self.head = ResponseHead(status, tuple(headers))
+        if self._expects_head:
+            self.complete = True
+            raise _Over
+
+    def on_message_complete(self) -> None:
+        if self.head is None:
+            return  # an interim response
+        self.complete = True
+        # what HTTP/1.0 calls keep-alive is not worth a risk (RFC 9112 9.3, and 6.1 for its chunks)
+        self.keep_alive = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
+
+
+class _Over(Exception):
+    """Stops the parser: what follows belongs to no response."""
+
+
+def malformed(error: httptools.HttpParserError) -> UpstreamMalformed:
+    """Return what an error of the parser means. Its own words are constants, never bytes of the peer's."""
+    cause = error.__context__
+    return cause if isinstance(cause, UpstreamMalformed) else UpstreamMalformed(f"not HTTP/1.1: {error}")
+
+
+def _check_interim(status: int) -> None:
+    if status == 101:
+        raise UpstreamMalformed("a switch to another protocol that nobody asked for")
+    if status < 100:
+        raise UpstreamMalformed(f"status {status}")
+
+
+def _has_no_length(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a body is delimited by nothing; raises UpstreamMalformed for a coding that nobody asked for (RFC 9112 6.1)."""
+    no_length = True
+    coded = False
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered == b"content-length":
+            no_length = False
+        elif lowered == b"transfer-encoding":
+            if coded or value.strip(b" \t").lower() != b"chunked":
+                raise UpstreamMalformed("a transfer coding that nobody asked for")
+            no_length = False
+            coded = True
+    return no_length

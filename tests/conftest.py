@@ -1,0 +1,14 @@
+"""Holds tests marked `component("nginx")` to their word: the program is there, or they say loudly that they test nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.components import require
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Look for every program that *item* names, before any of its fixtures is made."""
+    for marker in item.iter_markers("component"):
+        for name in marker.args:
+            require(name)

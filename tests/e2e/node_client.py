@@ -1,0 +1,94 @@
+"""The official Node client as a program: installs what the lock file says, once, and runs one use of it at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.components import STRICT, require
+from tests.support.house import KEY, House
+
+FOLDER: Final = Path(__file__).parent / "node"
+LOCK: Final = FOLDER / "package-lock.json"
+STAMP: Final = FOLDER / "node_modules" / ".installed"
+PROGRAM: Final = FOLDER / "client.mjs"
+NEWEST_NEEDS: Final = 22  # the major version of Node
+WITHIN: Final = 20.0  # seconds for one use
+
+
+def install() -> None:
+    """Install the locked packages, unless they are there; a second run at the same time waits for the first."""
+    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    with LOCK.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if STAMP.is_file() and STAMP.read_text() == wanted:
+            return
+        done = subprocess.run([require("npm"), "ci"], cwd=FOLDER, capture_output=True, text=True, check=False)
+        if done.returncode:
+            _unavailable(f"NPM CI FAILED, so the Node client is not tested: {done.stderr[-2000:]}")
+        STAMP.write_text(wanted)
+
+
+def newest_node() -> Path:
+    """Return the Node that the packages bring along, or the machine's own where they have none for it."""
+    brought = next(FOLDER.glob("node_modules/node-*/bin/node"), None)
+    if brought is not None:
+        return brought
+    own = Path(require("node"))
+    told = subprocess.run([own, "--version"], capture_output=True, text=True, check=True).stdout
+    version = re.match(r"v(\d+)", told)
+    if version is None or int(version[1]) < NEWEST_NEEDS:
+        _unavailable(f"NODE {NEWEST_NEEDS} IS MISSING on this machine, so the newest Node client is not tested")
+    return own
+
+
+@dataclass(frozen=True, slots=True)
+class NodeClient:
+    """One major version of the client on one Node."""
+
+    node: Path
+    sdk: str
+
+    async def use(self, house: House, use: str, scenario: str = "ok;pace=0", *, key: str = KEY, **options: Any) -> Any:
+        """Run one of the program's uses to its end and return what it told."""
+        process = await self.start(house, use, scenario, key=key, **options)
+        async with asyncio.timeout(WITHIN):
+            told, troubles = await process.communicate()
+        assert process.returncode == 0, troubles.decode()
+        return json.loads(told)
+
+    async def start(self, house: House, use: str, scenario: str, *, key: str = KEY, **options: Any) -> asyncio.subprocess.Process:
+        """Start one of the program's uses; only base URL and key are the proxy's."""
+        wanted = {
+            "sdk": self.sdk,
+            "baseURL": f"{house.url}/v1",
+            "apiKey": key,
+            "use": use,
+            "scenario": scenario,
+            "options": options,
+        }
+        return await asyncio.create_subprocess_exec(
+            self.node,
+            PROGRAM,
+            json.dumps(wanted),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={},
+        )
+
+
+def _unavailable(reason: str) -> None:
+    if os.environ.get(STRICT) == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

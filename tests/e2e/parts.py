@@ -1,0 +1,49 @@
+"""What the end-to-end tests share: the proxy with its simulated backend, and how to watch that backend."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from proxy.settings import Settings
+from proxy.simulator import Simulator
+from tests.support.house import House, merged, settings
+
+STOPPED_WITHIN = 0.1  # seconds in which a client that leaves must stop the backend
+
+
+def demo(**changes: Any) -> Settings:
+    """Return settings in which the simulator answers for `demo*`, with a keepalive every 100 ms."""
+    sections: dict[str, Any] = {
+        "streaming": {"commit_after": "200ms", "keepalive_interval": "100ms"},
+        "upstreams": {"demo": {"kind": "simulator"}},
+        "models": [{"name": "demo*", "targets": [{"upstream": "demo"}]}],
+    }
+    return settings(**merged(sections, changes))
+
+
+def simulator(house: House) -> Simulator:
+    """Return the simulated backend inside *house*."""
+    return house.server._simulators["demo"]
+
+
+def backend_url(house: House) -> str:
+    """Return the address of the simulated backend, for asking it without the proxy."""
+    return house.server._simulated["demo"]
+
+
+async def stopped(backend: Simulator) -> float:
+    """Wait until *backend* answers nothing any more, and return how long that took."""
+    began = time.monotonic()
+    async with asyncio.timeout(5):
+        while backend.live:  # noqa: ASYNC110 - the simulator has no event to wait for
+            await asyncio.sleep(0.001)
+    return time.monotonic() - began
+
+
+async def begun(backend: Simulator) -> None:
+    """Wait until *backend* answers something."""
+    async with asyncio.timeout(5):
+        while not backend.live:  # noqa: ASYNC110 - the simulator has no event to wait for
+            await asyncio.sleep(0.001)

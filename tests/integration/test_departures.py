@@ -1,0 +1,303 @@
+"""A client that leaves: whatever its request was waiting for, the upstream is let go at once and nothing is retried (P15, P16)."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.exchange import Phase
+from tests.support.answers import FINISH, KEEPALIVE, TOKEN, USAGE, ask, only_record, quick, send
+from tests.support.client import RawClient
+from tests.support.house import BEARER, House, chat, open_house
+from tests.support.loops import both_loops
+from tests.support.upstream import DONE, Fin, Gate, Hang, How, Reply, Script, Upstream, answer, silent_port, stream, verbatim
+
+pytestmark = both_loops
+
+BOUND = 0.1  # seconds from the client's FIN or RST to the end of the upstream's connection
+HALF = b'data: {"choices": [{"del'
+JSON = b'{"choices": [{"message": {"content": "Hi"}}]}'
+BUSY = {"error": {"message": "please wait", "type": "server_error", "code": "busy"}}
+SYN_SENT = "02"  # linux/tcp.h, as /proc shows it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Where a request stands when its client leaves."""
+
+    reply: Script
+    phase: str
+    shown: bytes = b""  # what the client has read before it leaves; nothing: the upstream's gate says when
+    stream: bool = True
+    streaming: dict[str, Any] = field(default_factory=dict)
+
+
+HERE = Gate("here")
+MOMENTS = {
+    "waiting for headers": Moment(reply=verbatim(HERE), phase="headers"),
+    "inside the head": Moment(reply=verbatim(b"HTTP/1.1 200 OK\r\nContent-Ty", HERE), phase="headers"),
+    "waiting for the first event": Moment(reply=stream(HERE), phase="first_token"),
+    "inside the first event": Moment(reply=stream(HALF, HERE), phase="first_token"),
+    "between comments": Moment(reply=stream(b": processing\n\n", HERE), phase="first_token"),
+    "behind an early commit": Moment(reply=verbatim(HERE), phase="headers", shown=KEEPALIVE, streaming={"commit_after": "0s"}),
+    "inside a refusal": Moment(reply=Reply(status=503, body=[b"{", HERE], framing="length", length=99), phase="first_token"),
+    "between tokens": Moment(reply=stream(TOKEN, HERE), phase="streaming", shown=TOKEN),
+    "inside an event": Moment(reply=stream(TOKEN, HALF, HERE), phase="streaming", shown=TOKEN + HALF),
+    "behind keepalives": Moment(reply=stream(TOKEN, HERE), phase="streaming", shown=TOKEN + KEEPALIVE),
+    "no stream, waiting for headers": Moment(reply=verbatim(HERE), phase="headers", stream=False),
+    "no stream, waiting for the body": Moment(reply=Reply(body=[HERE]), phase="first_token", stream=False),
+    "no stream, inside the body": Moment(reply=Reply(body=[JSON[:9], HERE]), phase="streaming", shown=JSON[:9], stream=False),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
+async def test_p15_p16_the_upstream_is_closed_within_100_ms_in_every_phase(moment: Moment) -> None:
+    async with Upstream() as upstream, open_house(quick(upstream.url, streaming=moment.streaming)) as house:
+        upstream.always(moment.reply)
+
+        delays: dict[str, list[float]] = {name: [] for name in LEAVE}
+        for number, name in enumerate(list(LEAVE) * 3):
+            async with house.client() as client:
+                await send(client, stream=moment.stream)
+                await upstream.reached("here", times=number + 1)
+                if moment.shown:
+                    await (await client.response()).read_until(moment.shown)
+                left = time.monotonic()
+                LEAVE[name](client)
+                closed = await upstream.closed(number)
+                delays[name].append(closed.at - left)
+                assert closed.how is not How.LOCAL
+        records = await house.records(number + 1)
+
+        assert {name: statistics.median(taken) < BOUND for name, taken in delays.items()} == dict.fromkeys(LEAVE, True), delays
+        assert {(record["outcome"], record["phase"]) for record in records} == {("client_gone", moment.phase)}
+        assert len(upstream.requests) == len(upstream.connections) == len(records), "retried, or returned to the pool"
+        assert await house.metric("llm_proxy_requests_total", outcome="client_gone") == len(records)
+        assert await house.metric("llm_proxy_client_disconnects_total", phase=moment.phase) == len(records)
+        assert await house.metric("llm_proxy_cancel_seconds_count") == len(records)
+        assert await house.metric("llm_proxy_cancel_seconds_bucket", le="0.1") >= len(records) / 2
+        assert await house.metric("llm_proxy_streams_in_flight") == 0
+
+
+async def test_p15_a_client_that_leaves_while_the_upstream_is_dialed_ends_the_dialing() -> None:
+    with silent_port() as port:
+        async with open_house(quick(f"http://127.0.0.1:{port}")) as house, house.client() as client:
+            before = dialing(port)
+
+            await send(client)
+            await until(lambda: phase_of(house) is Phase.CONNECTING and dialing(port) > before)
+            left = time.monotonic()
+            client.half_close()
+            await until(lambda: dialing(port) == before)
+            took = time.monotonic() - left
+
+            assert took < BOUND
+            record = await only_record(house)
+            assert (record["outcome"], record["phase"]) == ("client_gone", "connecting")
+
+
+@pytest.mark.parametrize("commit_after", ["4s", "0s"], ids=["before the commit", "behind an early commit"])
+async def test_p15_a_client_that_leaves_during_a_backoff_gets_no_further_attempt(commit_after: str) -> None:
+    async with (
+        Upstream() as upstream,
+        open_house(quick(upstream.url, streaming={"commit_after": commit_after})) as house,
+        house.client() as client,
+    ):
+        upstream.script(answer(BUSY, 503, headers=[("Retry-After", "2")]))
+
+        await send(client)
+        await until(lambda: phase_of(house) is Phase.BACKOFF)
+        left = time.monotonic()
+        client.half_close()
+        await house.server.lifecycle.idle()
+        took = time.monotonic() - left
+
+        assert took < BOUND
+        record = await only_record(house)
+        assert (record["outcome"], record["phase"]) == ("client_gone", "backoff")
+        assert len(upstream.requests) == 1
+
+
+async def test_p15_a_client_that_leaves_inside_its_own_request_reaches_no_upstream() -> None:
+    async with Upstream() as upstream, open_house(quick(upstream.url)) as house, house.client() as client:
+        body = chat()
+
+        await client.send_request("POST", "/v1/chat/completions", [*BEARER, ("Content-Length", str(len(body)))], body[:9])
+        await until(lambda: phase_of(house) is Phase.REQUEST)
+        client.half_close()
+
+        record = await only_record(house)
+        assert (record["outcome"], record["phase"]) == ("client_gone", "request")
+        assert not upstream.connections
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["that reads", "that does not read"])
+async def test_p15_a_client_that_leaves_inside_an_upload_ends_it(reads: bool) -> None:
+    async with Upstream(reads=reads) as upstream, open_house(uploading(upstream.url)) as house, house.client() as client:
+        upstream.always(verbatim(Hang()))
+
+        headers = [*BEARER, ("Content-Length", str(1 << 30))]
+        await client.send_request("POST", "/upstream/a/v1/files", headers, bytes(100_000))
+        await upstream.connected()
+        sending = asyncio.get_running_loop().create_task(client.send(bytes(1 << 24), size=1 << 16))
+        await until(lambda: client.wire.congested or sending.done())
+        left = time.monotonic()
+        client.reset()
+        sending.cancel()
+        closed = await upstream.closed()
+
+        assert closed.at - left < BOUND
+        assert (await only_record(house))["outcome"] == "client_gone"
+
+
+async def test_p16_the_gauge_of_streams_in_flight_goes_back_to_zero() -> None:
+    async with Upstream() as upstream, open_house(quick(upstream.url)) as house, house.client() as client:
+        upstream.script(stream(TOKEN, Hang()))
+
+        response = await ask(client)
+        await response.read_until(TOKEN)
+        during = await house.metric("llm_proxy_streams_in_flight", route="chat", upstream="a")
+        await client.close()
+        await only_record(house)
+
+        assert during == 1
+        assert await house.metric("llm_proxy_streams_in_flight") == 0
+        assert await house.metric("llm_proxy_upstream_attempts_total", result="cancelled") == 1
+
+
+async def test_p16_a_pooled_connection_is_closed_too_and_not_pooled_again() -> None:
+    async with Upstream() as upstream, open_house(quick(upstream.url)) as house, house.client() as client:
+        upstream.script(stream(TOKEN, DONE), stream(TOKEN, Hang()), stream(TOKEN, DONE))
+
+        await (await ask(client)).read()
+        await (await ask(client)).read_until(TOKEN)
+        left = await client.close()
+        closed = await upstream.closed()
+        async with house.client() as another:
+            await (await ask(another)).read()
+
+        assert not (await upstream.request(1)).fresh
+        assert closed.at - left < BOUND
+        assert (await upstream.request(2)).fresh
+
+
+async def test_each_request_is_recorded_once_however_its_client_and_its_upstream_race() -> None:
+    """Invariant 7: the client leaves at every turn of the event loop between its request and the end of the answer."""
+    async with Upstream() as upstream, open_house(quick(upstream.url)) as house:
+        upstream.always(stream(TOKEN, FINISH, DONE))
+
+        async def leave_after(turns: int) -> None:
+            async with house.client() as client:
+                await send(client)
+                await until(lambda: phase_of(house) is not None)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+
+        for turns in range(40):
+            await leave_after(turns)
+            await house.server.lifecycle.idle()
+        records = await house.records(40)
+
+        outcomes = Counter(record["outcome"] for record in records)
+        assert len({record["id"] for record in records}) == len(records) == 40
+        assert set(outcomes) == {"client_gone", "completed"}
+        for outcome, count in outcomes.items():
+            assert await house.metric("llm_proxy_requests_total", outcome=outcome) == count
+        assert await house.metric("llm_proxy_requests_total") == 40
+
+
+async def test_on_disconnect_drain_reads_on_to_learn_the_usage() -> None:
+    async with Upstream() as upstream, open_house(draining(upstream.url, "4s")) as house, house.client() as client:
+        upstream.script(stream(TOKEN, Gate("rest"), TOKEN, FINISH, USAGE, DONE))
+
+        await (await ask(client)).read_until(TOKEN)
+        await client.close()
+        await until(lambda: in_flight_is_detached(house))
+        upstream.open("rest")
+        record = await only_record(house)
+
+        assert record["outcome"] == "client_gone"
+        assert (record["tokens_in"], record["tokens_out"]) == (3, 5)
+        assert await house.metric("llm_proxy_tokens_total", direction="output") == 5
+
+
+async def test_on_disconnect_drain_ends_at_its_limit() -> None:
+    async with Upstream() as upstream, open_house(draining(upstream.url, "100ms")) as house, house.client() as client:
+        upstream.script(stream(TOKEN, Hang()))
+
+        await (await ask(client)).read_until(TOKEN)
+        left = await client.close()
+        closed = await upstream.closed()
+
+        assert 0.1 <= closed.at - left < 1
+        assert (await only_record(house))["outcome"] == "client_gone"
+
+
+async def test_on_disconnect_drain_ends_when_the_upstream_breaks() -> None:
+    async with Upstream() as upstream, open_house(draining(upstream.url, "4s")) as house, house.client() as client:
+        upstream.script(stream(TOKEN, Gate("rest"), HALF, Fin()))
+
+        await (await ask(client)).read_until(TOKEN)
+        await client.close()
+        await until(lambda: in_flight_is_detached(house))
+        upstream.open("rest")
+
+        assert (await only_record(house))["outcome"] == "client_gone"
+
+
+async def test_on_disconnect_drain_is_for_answers_that_have_begun() -> None:
+    async with Upstream() as upstream, open_house(draining(upstream.url, "4s")) as house, house.client() as client:
+        upstream.script(verbatim(Gate("here")))
+
+        await send(client)
+        await upstream.reached("here")
+        left = await client.close()
+
+        assert (await upstream.closed()).at - left < BOUND
+        assert (await only_record(house))["outcome"] == "client_gone"
+
+
+LEAVE: dict[str, Callable[[RawClient], None]] = {
+    "closed": lambda client: client.wire.close(),
+    "reset": RawClient.reset,
+    "half-closed": RawClient.half_close,
+}
+
+
+def draining(url: str, limit: str) -> Any:
+    return quick(url, streaming={"on_disconnect": "drain", "drain_limit": limit})
+
+
+def uploading(url: str) -> Any:
+    upstream = {"a": {"passthrough": ["/v1/files"]}}
+    return quick(url, upstreams=upstream, retry={"max_body": "16KiB"}, limits={"body": "2GiB"})
+
+
+def phase_of(house: House) -> Phase | None:
+    """Return what the only request in flight waits for."""
+    return next((call.exchange.phase for call in house.server.lifecycle.in_flight), None)
+
+
+def in_flight_is_detached(house: House) -> bool:
+    return all(call.stream.detached for call in house.server.lifecycle.in_flight)
+
+
+def dialing(port: int) -> int:
+    """Return how many dials to *port* have no answer yet, as the kernel knows it."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(fields[2].endswith(f":{port:04X}") and fields[3] == SYN_SENT for fields in lines)
+
+
+async def until(ready: Callable[[], bool]) -> None:
+    """Wait for a change inside the proxy, which rings no bell."""
+    async with asyncio.timeout(5):
+        while not ready():
+            await asyncio.sleep(0)
