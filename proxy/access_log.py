@@ -60,8 +60,7 @@ def _level(outcome: Outcome) -> str:
 def _fields(exchange: Exchange, ended: float, outcome: str, level: str, time: str) -> dict[str, Any]:
     """Return the line's fields: what every line has, then what this one has to say besides."""
     started = exchange.started
-    begun = ended if exchange.committed is None else exchange.committed
-    overhead = begun - started - exchange.upstream_wait
+    overhead = (ended if exchange.committed is None else exchange.committed) - started - exchange.upstream_wait
     fields: dict[str, Any] = {
         "time": time,
         "level": level,
@@ -82,8 +81,11 @@ def _fields(exchange: Exchange, ended: float, outcome: str, level: str, time: st
     _put_words(fields, exchange)
     if exchange.attempts:
         fields["attempts"] = [_attempt(attempt, ended) for attempt in exchange.attempts]
+        fields["silence_ms"] = _ms(exchange.silence_seconds)
     if exchange.retries:
         fields["retries"] = len(exchange.retries)
+    if exchange.first_token is not None:
+        fields["first_token_ms"] = _ms(exchange.first_token - started)
     _put_stream(fields, exchange)
     _put_amounts(fields, exchange)
     return fields
@@ -114,12 +116,8 @@ def _put_words(fields: dict[str, Any], exchange: Exchange) -> None:
 
 
 def _put_stream(fields: dict[str, Any], exchange: Exchange) -> None:
-    if exchange.first_token is not None:
-        fields["first_token_ms"] = _ms(exchange.first_token - exchange.started)
     if exchange.longest_gap:
         fields["longest_gap_ms"] = _ms(exchange.longest_gap)
-    if exchange.silence_seconds:
-        fields["silence_ms"] = _ms(exchange.silence_seconds)
     if exchange.backpressure_seconds:
         fields["backpressure_ms"] = _ms(exchange.backpressure_seconds)
     if keepalives := exchange.keepalives_before + exchange.keepalives_after:

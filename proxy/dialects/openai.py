@@ -50,27 +50,25 @@ def read_usage(usage: Any) -> Usage | None:
     """Read an OpenAI `usage` object, of chat (`prompt_tokens`) or responses (`input_tokens`)."""
     if not isinstance(usage, dict):
         return None
-    into = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
-    out = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or {}
+    read = Usage(_count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens"))
+    into = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    if isinstance(into, dict):
+        read.cached = _count(into, "cached_tokens")
+        read.cache_write = _count(into, "cache_write_tokens")
+    out = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    if isinstance(out, dict):
+        read.reasoning = _count(out, "reasoning_tokens")
     cost = usage.get("cost")
-    return Usage(
-        tokens_in=_count(usage, "prompt_tokens", "input_tokens"),
-        tokens_out=_count(usage, "completion_tokens", "output_tokens"),
-        cached=_count(into, "cached_tokens"),
-        cache_write=_count(into, "cache_write_tokens"),
-        reasoning=_count(out, "reasoning_tokens"),
-        cost_usd=float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None,
-    )
+    if type(cost) in (int, float):
+        read.cost_usd = float(cost)
+    return read
 
 
-def _count(values: Any, *names: str) -> int | None:
-    if not isinstance(values, dict):
-        return None
-    for name in names:
-        value = values.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    return None
+def _count(values: dict[str, Any], name: str, other: str = "") -> int | None:
+    value = values.get(name)
+    if value is None and other:
+        value = values.get(other)
+    return value if type(value) is int else None
 
 
 class OpenAiDialect(Dialect):

@@ -89,7 +89,7 @@ class Downstream:
         self._chunked = not bodiless and length is None and version >= (1, 1)
         self._sized = bodiless or length is not None
         self._keep = self.request.keep_alive and not self.closing and (self._sized or self._chunked)
-        if length is not None and status != 204:
+        if length is not None and status not in (204, 304):  # a 304 would have to name its 200's (RFC 9110 8.6)
             framing = b"Content-Length: %d\r\n" % length
         else:
             framing = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
@@ -106,10 +106,7 @@ class Downstream:
 
     def write(self, data: bytes) -> None:
         """Hand *data* to the client's socket now, as one chunk in one write. The hot path."""
-        transport = self._transport
-        if transport is not None:
-            self.taken += len(data)
-            transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self._hand_over(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def answer(self, status: int, headers: Headers, body: bytes) -> web.StreamResponse:
         """Write a whole response at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -60,7 +60,7 @@ class Call:
         self.path = b""
         self.query = b""
         self.body = b""
-        self.more: AsyncIterator[bytes] | None = None
+        self.more: AsyncGenerator[bytes, None] | None = None
         self.principal: Principal | None = None
         self.stream: Stream | None = None
         self.price: Price | None = None
@@ -145,7 +145,7 @@ class Call:
             pieces.append(piece)
         return b"".join(pieces)
 
-    async def _pieces(self, limits: Limits) -> AsyncIterator[bytes]:
+    async def _pieces(self, limits: Limits) -> AsyncGenerator[bytes, None]:
         size = 0
         while True:
             try:

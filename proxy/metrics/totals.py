@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from proxy.exchange import GAP_BUCKETS, Attempt, Exchange, Outcome, Usage
-from proxy.metrics.families import Counter, Histogram
+from proxy.exchange import GAP_BUCKETS, Exchange, Outcome, Usage
+from proxy.metrics.families import MAX_SERIES, Counter, Histogram
 from proxy.metrics.streams import NONE
 
 DURATION_BUCKETS: Final = (*GAP_BUCKETS, 600, 1200, 1800)
@@ -15,10 +15,23 @@ OWN_TIME_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 
 PLAUSIBLE: Final = 1e12
 
 
+Kind = tuple[str, str, str, bool, int, str]
+
+
+class Labels(NamedTuple):
+    """The label values of one kind of request, worked out once."""
+
+    total: tuple[str, ...]
+    duration: tuple[str, ...]
+    upstream: tuple[str, ...]
+    route: tuple[str, ...]
+
+
 class RequestTotals:
     """What is counted once for each request, seen from the client."""
 
     def __init__(self) -> None:
+        self._labels: dict[Kind, Labels] = {}
         self.total = Counter(
             "llm_proxy_requests_total",
             "Requests that have ended, by how they did.",
@@ -77,15 +90,16 @@ class RequestTotals:
         )
 
     def add(self, exchange: Exchange, outcome: Outcome, ended: float) -> None:
-        route, upstream, started = exchange.route, exchange.upstream or NONE, exchange.started
-        stream = "true" if exchange.stream else "false"
-        status = str(exchange.status) if exchange.status else NONE
-        self.total.add((route, upstream, exchange.dialect, stream, status, outcome.value))
-        self.duration.observe((route, upstream, stream), ended - started)
+        route, started = exchange.route, exchange.started
+        kind = (route, exchange.upstream, exchange.dialect, exchange.stream, exchange.status, outcome.value)
+        labels = self._labels.get(kind) or self._labels_of(kind)
+        self.total.add(labels.total)
+        self.duration.observe(labels.duration, ended - started)
         begun = ended if exchange.committed is None else exchange.committed
-        self.overhead.observe((route,), max(begun - started - exchange.upstream_wait, 0.0))
+        overhead = begun - started - exchange.upstream_wait
+        self.overhead.observe(labels.route, overhead if overhead > 0 else 0.0)
         if exchange.first_token is not None:
-            self.first_token.observe((route, upstream), exchange.first_token - started)
+            self.first_token.observe(labels.upstream, exchange.first_token - started)
         if exchange.committed_early:
             self.committed_early.add((route,))
         if exchange.auth_failure:
@@ -94,6 +108,20 @@ class RequestTotals:
             self.disconnects.add((route, exchange.phase.value))
         if exchange.client_gone_at is not None and exchange.upstream_closed_at is not None:
             self.cancel.observe((), max(exchange.upstream_closed_at - exchange.client_gone_at, 0.0))
+
+
+    def _labels_of(self, kind: Kind) -> Labels:
+        route, upstream, dialect, streamed, status, outcome = kind
+        upstream, stream = upstream or NONE, "true" if streamed else "false"
+        labels = Labels(
+            total=(route, upstream, dialect, stream, str(status) if status else NONE, outcome),
+            duration=(route, upstream, stream),
+            upstream=(route, upstream),
+            route=(route,),
+        )
+        if len(self._labels) < MAX_SERIES:
+            self._labels[kind] = labels
+        return labels
 
 
 class UpstreamTotals:
@@ -133,7 +161,9 @@ class UpstreamTotals:
 
     def add(self, exchange: Exchange) -> None:
         for attempt in exchange.attempts:
-            self._attempt(attempt)
+            self.attempts.add((attempt.upstream, attempt.result or "cancelled"))
+            if attempt.headers_seconds is not None:
+                self.headers.observe((attempt.upstream,), attempt.headers_seconds)
         for upstream, reason in exchange.retries:
             self.retries.add((upstream, reason))
         if exchange.usage is not None:
@@ -141,11 +171,6 @@ class UpstreamTotals:
         cost = exchange.cost_usd
         if cost is not None and 0 < cost < PLAUSIBLE:
             self.cost.add((exchange.upstream or NONE, exchange.model or NONE, "all"), cost)
-
-    def _attempt(self, attempt: Attempt) -> None:
-        self.attempts.add((attempt.upstream, attempt.result or "cancelled"))
-        if attempt.headers_seconds is not None:
-            self.headers.observe((attempt.upstream,), attempt.headers_seconds)
 
     def _tokens(self, upstream: str, model: str, usage: Usage) -> None:
         counts = (("input", usage.tokens_in), ("output", usage.tokens_out), ("cached", usage.cached))

@@ -1,8 +1,9 @@
 """The wire to the backends: our own HTTP/1.1 client side, which hides nothing of how an answer ended."""
 
 from proxy.upstream.backend import Backend, Outgoing
-from proxy.upstream.connection import BodyEnd, ResponseHead, Sink
+from proxy.upstream.connection import BodyEnd, Sink
 from proxy.upstream.dial import Addresses, Dialer, Network
 from proxy.upstream.pool import BodyReader, OutboundRequest, Pool, UpstreamStream
+from proxy.upstream.response import ResponseHead
 
 __all__ = ["Addresses", "Backend", "BodyEnd", "BodyReader", "Dialer", "Network", "OutboundRequest", "Outgoing", "Pool", "ResponseHead", "Sink", "UpstreamStream"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
 from proxy import settings
@@ -24,7 +25,7 @@ class Outgoing(NamedTuple):
     headers: Sequence[Header]
     request_id: str
     body: bytes = b""
-    more: AsyncIterator[bytes] | None = None
+    more: AsyncGenerator[bytes, None] | None = None
     length: int | None = None
 
 
@@ -84,9 +85,10 @@ class Backend:
         head = b"%b %b%b HTTP/1.1\r\n%b%b%bX-Request-Id: %b\r\n%b\r\n" % (
             out.method, self._prefix, out.target, self._host, kept, self._headers, out.request_id.encode(), framing,
         )  # fmt: skip
+        expects_head = out.method == b"HEAD"
         if out.more is not None and out.length is None:
-            return OutboundRequest(head, _chunk(out.body), more=_chunked(out.more))
-        return OutboundRequest(head, out.body, expects_head=out.method == b"HEAD", more=out.more)
+            return OutboundRequest(head, _chunk(out.body), expects_head, _chunked(out.more))
+        return OutboundRequest(head, out.body, expects_head, out.more)
 
 
 def _lines(headers: Sequence[Header]) -> bytes:
@@ -97,8 +99,9 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
-async def _chunked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for piece in pieces:
-        if piece:
-            yield _chunk(piece)
+async def _chunked(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            if piece:
+                yield _chunk(piece)
     yield b"0\r\n\r\n"

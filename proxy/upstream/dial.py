@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -28,7 +28,7 @@ PROXY_HEAD_LIMIT: Final = 16 * 1024
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 
 P = TypeVar("P", bound=asyncio.Protocol)
-Found = list[aiohappyeyeballs.AddrInfoType]
+Found = Sequence[aiohappyeyeballs.AddrInfoType]
 
 
 class Addresses:

@@ -198,7 +198,9 @@ async def test_behind_the_last_event_it_no_longer_matters_how_the_upstream_goes(
         assert (await upstream.request(1)).fresh, f"{outcome}: that connection was fit for nothing"
 
 
-async def test_an_upstream_that_stays_open_behind_its_last_event_does_not_keep_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_upstream_that_stays_open_behind_its_last_event_does_not_keep_the_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(streaming_module, "AFTER_END", 0.05)
     async with Upstream() as upstream, open_house(quick(upstream.url)) as house, house.client() as client:
         upstream.script(stream(TOKEN, DONE, Hang()))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from proxy.settings import Settings
+from proxy.streaming import Stream
 from tests.support.client import RawClient, Response
 from tests.support.house import BEARER, CHAT, House, chat, settings
 from tests.support.upstream import DONE, Gate, Upstream, stream
+from tests.support.wire import WITHIN
 
 COMPLETIONS: Final = "/v1/completions"
 RESPONSES: Final = "/v1/responses"
@@ -94,3 +98,15 @@ async def only_record(house: House) -> dict[str, Any]:
     assert await house.metric("llm_proxy_requests_total") == 1
     assert await house.metric("llm_proxy_requests_total", outcome=record["outcome"]) == 1
     return record
+
+
+def streams(house: House) -> list[Stream]:
+    """Return the streams that the proxy serves at this moment."""
+    return [member for member in house.server.ticker if isinstance(member, Stream)]
+
+
+async def until(ready: Callable[[], bool], within: float = WITHIN) -> None:
+    """Wait for a change inside the proxy, which rings no bell."""
+    async with asyncio.timeout(within):
+        while not ready():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0)
