@@ -99,8 +99,8 @@ class Unauthenticated(RequestError):
     outcome = Outcome.REJECTED_AUTH
     public = "Missing or invalid credentials."
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(detail or reason)
+    def __init__(self, reason: str, detail: str = "", *, public: str | None = None) -> None:
+        super().__init__(detail or reason, public=public)
         self.reason = reason
 
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import resource
 import signal
 import socket
@@ -57,6 +58,9 @@ FILES_RESERVED: Final = 100
 def run(load: Callable[[], Settings]) -> int:
     """Serve until told to stop; returns the exit code. Raises SettingsError before anything listens."""
     settings = load()
+    if settings.workers > 1:
+        print("llm-proxy: this version serves with one process: set workers: 1, and start several replicas instead", file=sys.stderr)
+        return 2
     factory = uvloop.new_event_loop if uvloop is not None else None
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(_serve(settings, load))
@@ -114,14 +118,15 @@ class Server:
         settings = self.settings
         fmt = _log_format(settings)
         self._writer.start()
-        restore = configure(fmt, settings.log.level, self._writer)
+        colour = fmt == "text" and "NO_COLOR" not in os.environ and (sys.stdout.isatty() or "FORCE_COLOR" in os.environ)
+        restore = configure(fmt, settings.log.level, self._writer, colour=colour)
         self._closers.append(_as_closer(restore))
         await self._start_simulators(settings)
         runtime = self._build(settings)
         await runtime.start()
         self._current = Current(runtime)
         self.ticker = Ticker(period_for(_durations(settings)), each_period=self._each_period, lag=self.metrics.observe_loop_lag)
-        recorder = Recorder(self.metrics, AccessLog(self._writer, fmt, level=settings.log.level))
+        recorder = Recorder(self.metrics, AccessLog(self._writer, fmt, level=settings.log.level, colour=colour))
         self._handler = Handler(self._current, self.lifecycle, self.ticker, recorder, self._tasks)
         self._public = PublicServer(
             self._handler,

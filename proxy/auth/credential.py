@@ -100,7 +100,11 @@ def _bearer(value: bytes) -> bytes:
     if lowered == b"bearer":
         return rest
     if lowered.startswith(b"aws4-"):
-        raise Unauthenticated(Reason.SIGV4, "a SigV4 signature cannot be checked against hashed keys; use a bearer token")
+        raise Unauthenticated(
+            Reason.SIGV4,
+            "a SigV4 signature cannot be checked against hashed keys",
+            public="AWS signatures cannot be checked here: send the proxy's own key as a bearer token (AWS_BEARER_TOKEN_BEDROCK).",
+        )
     if not scheme:
         raise Unauthenticated(Reason.EMPTY, "the Authorization header is empty")
     raise Unauthenticated(Reason.SCHEME, "Authorization has another scheme than Bearer")

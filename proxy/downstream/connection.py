@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from proxy.downstream.departure import DepartureWatch
+from proxy.downstream.response import BEGUN
 from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
 
 WRITE_HIGH: Final = 64 * 1024  # bytes in user space for one client before its upstream is paused
@@ -67,8 +68,8 @@ class ClientConnection(web.RequestHandler):
         elif data and (self._head_since is None or not self._seen):
             self._await_head(seen=True)
         # aiohttp private: so many pipelined requests that reading is paused; a departure would go unnoticed
-        if self._buffer_paused and self.exchanging is not None and self.transport is not None:
-            self.transport.abort()
+        if self._buffer_paused:
+            self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_arrived()
@@ -120,7 +121,7 @@ class ClientConnection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer what aiohttp could not read, or our own failure, in JSON and without a byte of the client's."""
         del message
-        if request.writer.output_size > 0:
+        if BEGUN in request:
             raise ConnectionError("the response has begun and cannot be replaced")
         error: ProxyError
         if status == 400:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+BEGUN: Final = web.RequestKey("begun", bool)  # set on a request whose response has a head: it cannot be replaced any more
+
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -99,6 +101,7 @@ class Downstream:
             framing += b"Connection: keep-alive\r\n"
         head = status_and_headers(version[1], status, headers) + framing + b"\r\n"
         self.committed = True
+        self.request[BEGUN] = True
         if bodiless or not data:
             self._hand_over(head)
         else:

@@ -146,7 +146,8 @@ class Handler:
 
     async def _authenticate(self, call: Call) -> None:
         principal = await call.runtime.authenticator.identify(call.head, call.query[1:], call.method, time.time())
-        self._lifecycle.admit_subject(principal.subject, principal.max_streams)
+        # a key and a token may carry the same name and still be two callers
+        self._lifecycle.admit_subject(principal.method + ":" + principal.subject, principal.max_streams)
         call.principal = principal
         call.exchange.subject = principal.subject
 
@@ -198,7 +199,8 @@ class Handler:
     # ---- helpers
 
     def _stream(self, call: Call, plan: Plan) -> Stream:
-        relay = Relay(keepalive=plan.keepalive, interval=plan.clocks.interval, now=self._clock())
+        # half a tick early on average is as punctual as half a tick late
+        relay = Relay(keepalive=plan.keepalive, interval=plan.clocks.interval - self._ticker.period / 2, now=self._clock())
         relay.framing = plan.framing
         early = (*plan.early_headers, *call.response_headers)
         stream = Stream(call.exchange, call.downstream, relay, plan.clocks, early_headers=early, loop=self._loop)
@@ -256,7 +258,7 @@ class Handler:
         call.free()
         self._lifecycle.release(call)
         if call.principal is not None:
-            self._lifecycle.release_subject(call.principal.subject)
+            self._lifecycle.release_subject(call.principal.method + ":" + call.principal.subject)
         self._current.leave(call.runtime)
         self._recorder.record(exchange)
 
