@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import abc
-import enum
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
 from proxy.errors import ProxyError
 from proxy.exchange import Usage
-from proxy.sse.events import Splitter
+from proxy.sse.frames import Framing, Keepalive
+from proxy.sse.observer import CONTENT, FAILED, NOTHING, PING, TERMINAL, Observer
 
-# What an observer saw in a chunk, or-ed together. Plain ints: they are made once per relayed chunk.
-NOTHING: Final = 0
-CONTENT: Final = 1  # something a model produced: text, reasoning, a tool call's delta
-TERMINAL: Final = 2  # the event that says: the answer is complete
-FAILED: Final = 4  # an error told in the stream
-PING: Final = 8  # the upstream's own keepalive: it neither starts nor continues an answer
-
-
-class Framing(enum.Enum):
-    """How a body is cut into pieces between which something may be put."""
-
-    EVENTS = "events"  # text/event-stream
-    LINES = "lines"  # application/x-ndjson
-    WHOLE = "whole"  # one JSON text: white space may come before it, nothing after it has begun
-    OPAQUE = "opaque"  # binary, encoded or unknown: nothing may ever be put in
+__all__ = [
+    "CONTENT",
+    "FAILED",
+    "NOTHING",
+    "PING",
+    "TERMINAL",
+    "Answer",
+    "Blind",
+    "Dialect",
+    "Framing",
+    "Keepalive",
+    "ModelPlace",
+    "Observer",
+    "RequestView",
+]
 
 
 class ModelPlace(Protocol):
@@ -45,37 +45,6 @@ class RequestView(NamedTuple):
     choices: int = 1
 
 
-class Observer(abc.ABC):
-    """Looks at a copy of one upstream's stream. Whatever it does, the client's bytes are the upstream's.
-
-    `usage`, `error` and `terminal` may be read at any time; memory is bounded by the splitter's cap.
-    """
-
-    __slots__ = ("error", "splitter", "terminal", "usage")
-
-    def __init__(self) -> None:
-        self.splitter = Splitter()
-        self.terminal = False
-        self.error: str | None = None
-        self.usage: Usage | None = None
-
-    def feed(self, data: bytes) -> int:
-        """Look at the next bytes and return what they held, as or-ed flags."""
-        seen = NOTHING
-        for block in self.splitter.feed(data):
-            seen |= self.event(block)
-        return seen
-
-    @abc.abstractmethod
-    def event(self, block: bytes) -> int:
-        """Look at one whole event block. Notes `terminal`, `error` and `usage`."""
-
-    def complete(self, *, clean: bool) -> bool:
-        """Tell whether a stream that ends now is a finished answer; *clean*: its framing ended as announced."""
-        del clean  # most APIs have a last event, which says it whatever happens to the connection afterwards
-        return self.terminal and self.error is None
-
-
 class Blind(Observer):
     """Takes every byte for content and finds nothing in it: encoded, binary and unknown bodies."""
 
@@ -92,39 +61,33 @@ class Blind(Observer):
 
 
 class Answer(Blind):
-    """Keeps a copy of a whole JSON answer, up to a cap, to read its usage at the end."""
+    """Keeps a copy of a whole JSON answer to read its usage at the end; of a large one only its last bytes."""
 
-    __slots__ = ("_copy", "_dialect", "_size")
-    CAP: Final = 256 * 1024
+    __slots__ = ("_begun", "_copy", "_dialect", "_size")
+    CAP: Final = 64 * 1024
+    TAIL: Final = 4096
 
     def __init__(self, dialect: Dialect) -> None:
         super().__init__()
         self._dialect = dialect
         self._copy: list[bytes] = []
         self._size = 0
+        self._begun = False
 
     def feed(self, data: bytes) -> int:
+        self._copy.append(data)
         self._size += len(data)
-        if self._size <= self.CAP:
-            self._copy.append(data)
-        return CONTENT
+        if self._size > self.CAP:
+            self._copy = [b"".join(self._copy)[-self.TAIL :]]
+        # DeepSeek sends empty lines before the JSON while a request waits in its queue
+        self._begun = self._begun or not data.isspace()
+        return CONTENT if self._begun else NOTHING
 
     def complete(self, *, clean: bool) -> bool:
-        if clean and self._size <= self.CAP:
+        if clean:
             self.usage = self._dialect.usage_of(b"".join(self._copy))
         self._copy.clear()
         return clean
-
-
-class Keepalive(abc.ABC):
-    """Makes the frames of one stream."""
-
-    __slots__ = ()
-    watches_ids = False  # whether the frame depends on an `id` field having been seen
-
-    @abc.abstractmethod
-    def frame(self, observer: Observer | None, *, id_seen: bool, wall: float) -> bytes:
-        """Return one frame; *wall* is seconds since the epoch."""
 
 
 class Dialect(abc.ABC):
@@ -149,7 +112,7 @@ class Dialect(abc.ABC):
 
     @abc.abstractmethod
     def usage_of(self, answer: bytes) -> Usage | None:
-        """Read the usage of a whole JSON answer; None when it says nothing, or is not JSON."""
+        """Read the usage of a JSON answer, whole or its end only; None when it says nothing, or is not JSON."""
 
     @abc.abstractmethod
     def error_body(self, error: ProxyError, request_id: str) -> bytes:

@@ -1,7 +1,10 @@
-"""Reads the top level of a JSON request body once, exactly, and remembers where each value stands.
+"""Reads the top level of a JSON request body once, and remembers where its model stands.
 
-The standard library's C scanner does the work. Knowing the place of a value lets the proxy replace the bytes of `model`
-and leave every other byte as the client wrote it.
+Knowing that place lets the proxy replace the bytes of `model` and leave every other byte as the client wrote it.
+
+For editors: routing and authorisation must see the model that the upstream will see. Readers of JSON differ about a key
+that stands twice (first or last), that is written with escapes, or that differs in case only (Go ignores case), so a body
+in which two readers could find two models is refused.
 """
 
 from __future__ import annotations
@@ -15,87 +18,118 @@ import orjson
 
 from proxy.errors import BadRequest
 
+_READ: Final = ("model", "stream")  # the keys that decide something here
 _WHITESPACE: Final = re.compile(r"[ \t\n\r]*")
+_TO_VALUE: Final = re.compile(rb'"model"[ \t\n\r]*:[ \t\n\r]*')
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _DECODER: Final = json.JSONDecoder()
 
 
 class Members:
-    """The members of a JSON object, and where their values stand."""
+    """The members of a JSON object. *span* is where the value of `model` stands; None: where `"model"` stands but once."""
 
-    __slots__ = ("_body", "_spans", "values")
+    __slots__ = ("_body", "_span", "values")
 
-    def __init__(self, body: bytes, values: Mapping[str, Any], spans: Mapping[str, tuple[int, int]] | None = None) -> None:
+    def __init__(self, body: bytes, values: Mapping[str, Any], span: tuple[int, int] | None = None) -> None:
         self.values = values
         self._body = body
-        self._spans = spans
-
-    def byte_span(self, key: str) -> tuple[int, int]:
-        """Return where the value of *key* stands in the body's bytes; the body is scanned for it only now."""
-        text = self._body.decode()
-        if self._spans is None:
-            self._spans = _scan(text)[1]
-        start, end = self._spans[key]
-        if len(text) == len(self._body):
-            return start, end
-        before = len(text[:start].encode())
-        return before, before + len(text[start:end].encode())
+        self._span = span
 
     def with_model(self, model: str) -> bytes:
-        """Return the body with *model* as the value of its `model`; no other byte changes."""
-        start, end = self.byte_span("model")
+        """Return the body with *model* as the value of its `model`, which must be a string; no other byte changes."""
+        start, end = self._span or _only_model(self._body)
         return b"%b%b%b" % (self._body[:start], json.dumps(model, ensure_ascii=False).encode(), self._body[end:])
 
 
 def read_object(body: bytes) -> Members:
     """Read *body* as one JSON object.
 
-    Raises BadRequest for anything else, and for a key that stands twice at the top level: two readers could then
-    disagree about the model, and routing and authorisation must see what the upstream sees. The quick reader does not
-    report such keys, so a body in which the two keys that matter may stand twice, however written, takes the exact one.
+    Raises BadRequest for anything else, and where the model or the wish for a stream is told twice. The quick reader does
+    not report such keys, so a body in which they may stand twice, however written, takes the exact one.
     """
-    if body.count(b'"model"') < 2 and body.count(b'"stream"') < 2 and b"\\u00" not in body:
+    # every letter of the two keys is escaped as \u006x or \u007x
+    if body.count(b'"model"') < 2 and body.count(b'"stream"') < 2 and b"\\u006" not in body and b"\\u007" not in body:
         try:
             values = orjson.loads(body)
         except orjson.JSONDecodeError:
             values = None  # the exact reader says what is wrong, or is more lenient
         if type(values) is dict:
+            _refuse_lookalikes(values)
             return Members(body, values)
     return _exactly(body)
 
 
+def text_field(members: Members, key: str) -> str:
+    """Return a member that must be a non-empty string. Raises BadRequest that names it."""
+    value = members.values.get(key)
+    if not isinstance(value, str) or not value:
+        problem = "is missing" if key not in members.values else "must be a non-empty string"
+        raise BadRequest(f"The field '{key}' {problem}.", param=key)
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise BadRequest(f"The field '{key}' holds half of a surrogate pair.", param=key)
+    return value
+
+
+def flag_field(members: Members, key: str) -> bool:
+    """Return a member that must be true, false, null or absent. Raises BadRequest that names it."""
+    value = members.values.get(key)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise BadRequest(f"The field '{key}' must be true or false.", param=key)
+
+
+def _only_model(body: bytes) -> tuple[int, int]:
+    """Return where the value of the only `"model"` stands."""
+    value = _TO_VALUE.match(body, body.index(b'"model"'))
+    assert value is not None  # it is a key: `read_object` has found it among the members
+    text = _STRING.match(body, value.end())
+    assert text is not None  # and its value is a string: `text_field` has said so
+    return text.span()
+
+
+def _refuse_lookalikes(values: Mapping[str, Any]) -> None:
+    for key in values:
+        if 4 < len(key) < 7 and key not in _READ and key.casefold() in _READ:
+            raise BadRequest(f"The field '{key.casefold()}' must be written in lower case.", param=key.casefold())
+
+
 def _exactly(body: bytes) -> Members:
     try:
-        values, spans = _scan(body.decode("utf-8"))
+        values, span = _scan(body.decode("utf-8"))
     except UnicodeDecodeError as exc:
         raise BadRequest(f"The request body is not UTF-8 (byte {exc.start}).") from exc
     except json.JSONDecodeError as exc:
         raise BadRequest(f"The request body is not valid JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}.") from exc
+    except ValueError as exc:
+        raise BadRequest("The request body holds a number with too many digits.") from exc
     except RecursionError as exc:
         raise BadRequest("The request body is nested too deeply.") from exc
-    return Members(body, values, spans)
+    _refuse_lookalikes(values)
+    return Members(body, values, span)
 
 
-def _scan(text: str) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
+def _scan(text: str) -> tuple[dict[str, Any], tuple[int, int]]:
+    """Return the members, and where in the encoded text the value of `model` stands."""
     values: dict[str, Any] = {}
-    spans: dict[str, tuple[int, int]] = {}
-    at = _expect(text, _skip(text, 0), "{", "a JSON object")
-    at = _skip(text, at)
+    span = (0, 0)
+    at = _skip(text, _expect(text, _skip(text, 0), "{", "a JSON object"))
     if text[at : at + 1] == "}":
         _end(text, at + 1)
-        return values, spans
+        return values, span
     while True:
         _expect(text, at, '"', "a property name in double quotes")
         key, at = _DECODER.raw_decode(text, at)
-        if key in values:
-            known = key if key in ("model", "stream") else None  # other keys are the client's own words, and not repeated
-            raise BadRequest(f"The request body holds a key twice, the second one up to character {at}.", param=known)
+        if key in _READ and key in values:
+            raise BadRequest(f"The request body holds the key '{key}' twice.", param=key)
         start = _skip(text, _expect(text, _skip(text, at), ":", "':'"))
         values[key], at = _DECODER.raw_decode(text, start)
-        spans[key] = (start, at)
+        if key == "model":
+            before = len(text[:start].encode())
+            span = (before, before + len(text[start:at].encode()))
         at = _skip(text, at)
         if text[at : at + 1] == "}":
             _end(text, at + 1)
-            return values, spans
+            return values, span
         at = _skip(text, _expect(text, at, ",", "',' or '}'"))
 
 
@@ -113,20 +147,3 @@ def _expect(text: str, at: int, char: str, what: str) -> int:
 
 def _skip(text: str, at: int) -> int:
     return _WHITESPACE.match(text, at).end()  # type: ignore[union-attr]  # matches the empty string too
-
-
-def text_field(members: Members, key: str) -> str:
-    """Return a member that must be a non-empty string. Raises BadRequest that names it."""
-    value = members.values.get(key)
-    if not isinstance(value, str) or not value:
-        problem = "is missing" if key not in members.values else "must be a non-empty string"
-        raise BadRequest(f"The field '{key}' {problem}.", param=key)
-    return value
-
-
-def flag_field(members: Members, key: str) -> bool:
-    """Return a member that must be true, false, null or absent. Raises BadRequest that names it."""
-    value = members.values.get(key)
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    raise BadRequest(f"The field '{key}' must be true or false.", param=key)

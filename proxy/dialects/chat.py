@@ -2,69 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 from proxy.dialects.base import CONTENT, FAILED, NOTHING, TERMINAL, Observer, RequestView
-from proxy.dialects.openai import OpenAiDialect, read_json, read_usage
-from proxy.sse.events import parse
-
-_CONTENT_KEYS: Final = ("content", "reasoning_content", "reasoning", "reasoning_details", "refusal", "tool_calls", "function_call", "audio")
+from proxy.dialects.openai import OpenAiDialect, error_word, read_json
+from proxy.dialects.shape import Shape
+from proxy.dialects.usage import read_usage
+from proxy.sse.events import Event, parse
 
 
 class ChatObserver(Observer):
     """Follows one stream of chat chunks (or of text completions, whose choices hold `text`).
 
-    An ordinary content chunk is recognised by substrings and never parsed: JSON escapes quotes inside strings, so
-    `"finish_reason":null` cannot be part of what a model wrote.
+    An ordinary content chunk is recognised by its shape and not parsed; `feed` does so before anything else.
     """
 
-    __slots__ = ("_choices", "_finished", "done")
+    __slots__ = ("_choices", "_finished", "_shape", "done")
 
     def __init__(self, choices: int) -> None:
         super().__init__()
         self._choices = choices
         self._finished: set[int] = set()
+        self._shape: Shape | None = None
         self.done = False
 
-    def event(self, block: bytes) -> int:
-        if (
-            (b'"finish_reason":null' in block or b'"finish_reason": null' in block)
-            and b'"error"' not in block
-            and b'"usage":{' not in block
-            and b'"usage": {' not in block
-            and ((b'"content":"' in block and b'"content":""' not in block) or (b'"content": "' in block and b'"content": ""' not in block))
-        ):
+    def feed(self, data: bytes) -> int:
+        if self._shape is not None and not self.splitter.held and self._shape.fits(data):
             return CONTENT
-        return self._parse(block)
+        return super().feed(data)
 
-    def complete(self, *, clean: bool) -> bool:
-        return self.error is None and (self.done or (clean and len(self._finished) >= self._choices))
-
-    def _parse(self, block: bytes) -> int:
+    def event(self, block: bytes) -> int:
+        if self._shape is not None and self._shape.fits(block):
+            return CONTENT
         event = parse(block)
         if event is None:
             return NOTHING
         if event.data.startswith(b"[DONE]"):
             self.done = self.terminal = True
             return TERMINAL
+        seen = self._read(event)
+        if seen == CONTENT:
+            self._shape = Shape.of(block)
+        return seen
+
+    def complete(self, *, clean: bool) -> bool:
+        return self.error is None and (self.done or (clean and len(self._finished) >= self._choices))
+
+    def _read(self, event: Event) -> int:
         chunk = read_json(event.data)
         if chunk is None:
-            return NOTHING
-        failed = self._failure(chunk, event.name)
-        if failed:
-            self.error = failed
-            return FAILED
-        self.usage = read_usage(chunk.get("usage") or _groq_usage(chunk)) or self.usage
+            if event.name == b"error":
+                return self._failed("error")
+            # an object that cannot be read is one that was cut off at the splitter's cap
+            return CONTENT if event.data.startswith(b"{") else NOTHING
+        failure = _failure(chunk, event.name)
+        if failure:
+            return self._failed(failure)
+        usage = chunk.get("usage") or _of_groq(chunk, "usage")
+        if usage:
+            self.usage = read_usage(usage) or self.usage
         return self._choices_of(chunk)
 
-    def _failure(self, chunk: dict[str, Any], name: bytes) -> str | None:
-        error = chunk.get("error")
-        if error:
-            code = error.get("code") or error.get("type") if isinstance(error, dict) else None
-            return str(code or "error")[:64]
-        if name == b"error" or chunk.get("object") == "error":
-            return "error"
-        return None
+    def _failed(self, word: str) -> int:
+        self.error = word
+        return FAILED
 
     def _choices_of(self, chunk: dict[str, Any]) -> int:
         seen = NOTHING
@@ -72,21 +74,36 @@ class ChatObserver(Observer):
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
                 continue
-            delta = choice.get("delta")
-            if choice.get("text") or (isinstance(delta, dict) and any(delta.get(key) for key in _CONTENT_KEYS)):
+            if choice.get("text") or _says_something(choice.get("delta")):
                 seen |= CONTENT
             reason = choice.get("finish_reason")
-            if reason == "error":
-                self.error = "error"
-                seen |= FAILED
+            if reason == "error" or choice.get("error"):
+                seen |= self._failed(error_word(choice.get("error")))
             elif reason:
-                self._finished.add(choice.get("index", 0) if isinstance(choice.get("index"), int) else 0)
+                index = choice.get("index")
+                self._finished.add(index if isinstance(index, int) else 0)
         return seen
 
 
-def _groq_usage(chunk: dict[str, Any]) -> Any:
+def _says_something(delta: Any) -> bool:
+    """Tell whether a delta holds anything that a model produced: text, reasoning, a tool call, an image, in any key."""
+    if not isinstance(delta, dict):
+        return False
+    return any(value and key != "role" and isinstance(value, str | list | dict) for key, value in delta.items())
+
+
+def _failure(chunk: dict[str, Any], name: bytes) -> str | None:
+    error = chunk.get("error") or _of_groq(chunk, "error")
+    if error:
+        return error_word(error)
+    if name == b"error" or chunk.get("object") == "error":  # the flat form of Mistral and of older vLLM
+        return error_word(chunk)
+    return None
+
+
+def _of_groq(chunk: dict[str, Any], key: str) -> Any:
     extra = chunk.get("x_groq")
-    return extra.get("usage") if isinstance(extra, dict) else None
+    return extra.get(key) if isinstance(extra, dict) else None
 
 
 class Chat(OpenAiDialect):
@@ -94,6 +111,11 @@ class Chat(OpenAiDialect):
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def choices(self, values: Mapping[str, Any]) -> int:
+        prompts = values.get("prompt")
+        several = isinstance(prompts, list) and not isinstance(prompts[0] if prompts else 0, int)  # not one prompt in tokens
+        return super().choices(values) * (len(prompts) if isinstance(prompts, list) and several else 1)
 
     def observer(self, view: RequestView) -> ChatObserver:
         return ChatObserver(view.choices)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.dialects.base import Keepalive, Observer
+from proxy.sse.frames import SPACE, Keepalive
+from proxy.sse.observer import Observer
+
+__all__ = ["DEFAULT_TEXT", "PING", "SPACE", "Blank", "Comment", "Constant", "styled"]
 
 DEFAULT_TEXT: Final = "keepalive"
 
@@ -32,7 +35,6 @@ class Comment(Keepalive):
     """
 
     __slots__ = ("_empty_line", "_text", "_timed")
-    watches_ids = True
 
     def __init__(self, text: str = DEFAULT_TEXT, *, empty_line: bool = True) -> None:
         self._text = text
@@ -44,10 +46,26 @@ class Comment(Keepalive):
         end = b"\n\n" if self._empty_line and not id_seen else b"\n"
         return b": " + text.encode() + end
 
+    def with_text(self, text: str) -> Keepalive:
+        return Comment(text, empty_line=self._empty_line)
+
+
+class Blank(Keepalive):
+    """One empty line: the only frame that Google's Python client bears. After an `id` a comment without one."""
+
+    __slots__ = ("_after_id",)
+
+    def __init__(self, text: str = DEFAULT_TEXT) -> None:
+        self._after_id = Comment(text, empty_line=False)
+
+    def frame(self, observer: Observer | None, *, id_seen: bool, wall: float) -> bytes:
+        return self._after_id.frame(observer, id_seen=id_seen, wall=wall) if id_seen else b"\n"
+
+    def with_text(self, text: str) -> Keepalive:
+        return Blank(text)
+
 
 PING: Final = b'event: ping\ndata: {"type": "ping"}\n\n'
-BLANK: Final = b"\n"
-SPACE: Final = b" "
 
 
 def styled(style: str, text: str, own: Keepalive | None) -> Keepalive | None:
@@ -61,5 +79,5 @@ def styled(style: str, text: str, own: Keepalive | None) -> Keepalive | None:
     if style == "ping":
         return Constant(PING)
     if style == "blank":
-        return Constant(BLANK)
-    return Comment(text) if type(own) is Comment else own
+        return Blank(text)
+    return own.with_text(text)

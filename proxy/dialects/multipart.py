@@ -1,16 +1,36 @@
-"""Finds the `model` field of a multipart/form-data body (audio, image edits) and nothing else in it (RFC 7578)."""
+"""Finds the `model` field of a multipart/form-data body (audio, image edits) and nothing else in it (RFC 7578).
+
+For editors: routing and authorisation must see the model that the upstream will see, and readers of forms differ about
+everything that is unusual: preambles, bare line feeds, folded header lines, unfinished forms. What official clients never
+write is refused, so that no reader can find a `model` in it that was not found here.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.errors import BadRequest
 
-_BOUNDARY: Final = re.compile(r'multipart/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
-_NAME: Final = re.compile(rb'^content-disposition\s*:\s*form-data\s*;(?:.*;)?\s*name="?(model|stream)"?\s*(?:;|$)', re.IGNORECASE | re.MULTILINE)
-_HEAD_LIMIT: Final = 4096
+HEAD_LIMIT: Final = 8192
+NAME_LIMIT: Final = 256
+
+_BOUNDARY: Final = re.compile(r'multipart/form-data((?:\s*;\s*[\w-]+=(?:"[^"]*"|[^\s;"]+))+)\s*;?\s*', re.IGNORECASE | re.ASCII)
+_PARAMETER: Final = re.compile(r';\s*([\w-]+)=(?:"([^"]*)"|([^\s;"]+))', re.ASCII)
+_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+_DISPOSITION: Final = re.compile(rb'form-data((?:[ \t]*;[ \t]*[\w-]+\*?=(?:"(?:[^"\\]|\\.)*"|[^\s;"]+))*)[ \t]*;?[ \t]*', re.IGNORECASE)
+_FIELD: Final = re.compile(rb';[ \t]*([\w-]+\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
+_PLAIN_CODINGS: Final = (b"", b"7bit", b"8bit", b"binary")
+
+
+class Part(NamedTuple):
+    """One field of a form, and where its content stands."""
+
+    name: bytes
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,34 +48,84 @@ class FormField:
 def read_form(body: bytes, content_type: str) -> tuple[str, bool, FormField]:
     """Return the model, whether a stream is asked for, and where the model stands.
 
-    Raises BadRequest when the form has no boundary, no model, or more than one.
+    Raises BadRequest when the form cannot be read beyond doubt, and when it has no model, or more than one.
     """
-    found = _BOUNDARY.match(content_type)
-    if found is None:
-        raise BadRequest("The multipart body has no usable boundary in its Content-Type.")
-    fields = _fields(body, b"--" + (found[1] or found[2]).encode())
-    if len(fields.get("model", ())) != 1:
+    parts = list(_parts(body, b"--" + _boundary(content_type)))
+    models = [part for part in parts if part.name == b"model"]
+    if len(models) != 1:
         raise BadRequest("The form must hold the field 'model' exactly once.", param="model")
-    start, end = fields["model"][0]
+    _, start, end = models[0]
     try:
-        model = body[start:end].decode("ascii").strip()
+        model = body[start:end].decode("ascii")
     except UnicodeDecodeError as exc:
         raise BadRequest("The form's field 'model' must be plain ASCII.", param="model") from exc
-    if not model or len(model) > 256:
-        raise BadRequest("The form's field 'model' must be a name of at most 256 characters.", param="model")
-    stream = any(body[a:b].strip().lower() == b"true" for a, b in fields.get("stream", ()))
+    if not model or len(model) > NAME_LIMIT:
+        raise BadRequest(f"The form's field 'model' must be a name of at most {NAME_LIMIT} characters.", param="model")
+    stream = any(part.name == b"stream" and body[part.start : part.end].strip().lower() == b"true" for part in parts)
     return model, stream, FormField(body, start, end)
 
 
-def _fields(body: bytes, delimiter: bytes) -> dict[str, list[tuple[int, int]]]:
-    found: dict[str, list[tuple[int, int]]] = {}
-    at = body.find(delimiter)
-    while at >= 0:
+def _boundary(content_type: str) -> bytes:
+    head = _BOUNDARY.fullmatch(content_type)
+    found = [quoted or bare for name, quoted, bare in _PARAMETER.findall(head[1]) if name.lower() == "boundary"] if head else []
+    if len(found) != 1 or not 0 < len(found[0]) <= 70 or not found[0].isascii():
+        raise BadRequest("The multipart body has no usable boundary in its Content-Type.")
+    return str(found[0]).encode()
+
+
+def _parts(body: bytes, delimiter: bytes) -> Iterator[Part]:
+    """Yield the parts between delimiters, each of which must stand where no reader can miss or mistake it."""
+    at = 0
+    if not body.startswith(delimiter):
+        raise _unclear("does not begin with its boundary")
+    while True:
         start = at + len(delimiter)
-        at = body.find(b"\r\n" + delimiter, start)
-        head = body.find(b"\r\n\r\n", start, start + _HEAD_LIMIT)
-        name = _NAME.search(body[start:head].replace(b"\r\n", b"\n")) if head >= 0 else None
-        if name and at >= 0:
-            found.setdefault(name[1].decode().lower(), []).append((head + 4, at))
-        at = at + 2 if at >= 0 else -1
-    return found
+        if body.startswith(b"--", start):
+            if body[start + 2 :].strip():
+                raise _unclear("goes on behind its end")
+            return
+        if not body.startswith(b"\r\n", start):
+            raise _unclear("has a boundary that is not a line of its own")
+        at = body.find(delimiter, start)
+        if at < 0:
+            raise _unclear("has no end")
+        if body[at - 2 : at] != b"\r\n":
+            raise _unclear("has a boundary that is not a line of its own")
+        yield _part(body, start + 2, at - 2)
+
+
+def _part(body: bytes, start: int, end: int) -> Part:
+    head = body.find(b"\r\n\r\n", start, min(end, start + HEAD_LIMIT) + 4)
+    if head < 0 or head + 4 > end:
+        raise _unclear("has a part without a head")
+    headers = _headers(body[start:head])
+    names = _names(headers.get(b"content-disposition", b""))
+    if names[b"name"] in (b"model", b"stream") and (
+        len(names) > 1 or headers.get(b"content-transfer-encoding", b"").lower() not in _PLAIN_CODINGS
+    ):
+        raise _unclear("holds 'model' or 'stream' as something other than a plain field")
+    return Part(names[b"name"], head + 4, end)
+
+
+def _headers(head: bytes) -> dict[bytes, bytes]:
+    headers: dict[bytes, bytes] = {}
+    for line in head.split(b"\r\n"):
+        found = _HEADER.fullmatch(line)
+        if found is None or found[1].lower() in headers:
+            raise _unclear("has a part with an unreadable head")
+        headers[found[1].lower()] = found[2].strip()
+    return headers
+
+
+def _names(disposition: bytes) -> dict[bytes, bytes]:
+    """Return the parameters of a Content-Disposition: `name`, without escapes, and perhaps `filename`."""
+    head = _DISPOSITION.fullmatch(disposition)
+    pairs = [(name.lower(), quoted or bare) for name, quoted, bare in _FIELD.findall(head[1])] if head else []
+    names = dict(pairs)
+    if len(names) != len(pairs) or b"\\" in names.get(b"name", b"\\") or b"name*" in names:
+        raise _unclear("has a part without a clear name")
+    return names
+
+
+def _unclear(what: str) -> BadRequest:
+    return BadRequest(f"The multipart body {what}.")

@@ -1,7 +1,8 @@
-"""What the OpenAI dialects share: error bodies, in-stream errors, usage, the request's few fields."""
+"""What the OpenAI dialects share: error bodies, in-stream errors, the request's few fields."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import orjson
 from proxy.dialects.base import Dialect, Keepalive, Observer, RequestView
 from proxy.dialects.body import flag_field, read_object, text_field
 from proxy.dialects.keepalives import Comment
+from proxy.dialects.usage import read_usage, usage_at_end
 from proxy.errors import Kind, ProxyError
 from proxy.exchange import Usage
 
@@ -38,37 +40,43 @@ def error_object(error: ProxyError, request_id: str) -> dict[str, Any]:
 
 
 def read_json(data: bytes) -> dict[str, Any] | None:
-    """Return *data* as a JSON object, or None: an observer never fails on what it does not understand."""
+    """Return *data* as a JSON object, or None: an observer never fails on what it does not understand.
+
+    Half a surrogate pair, NaN and bytes that are not UTF-8 come from real backends and are borne, as clients bear them.
+    """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return None
+        value = _read_leniently(data)
     return value if isinstance(value, dict) else None
 
 
-def read_usage(usage: Any) -> Usage | None:
-    """Read an OpenAI `usage` object, of chat (`prompt_tokens`) or responses (`input_tokens`)."""
-    if not isinstance(usage, dict):
+def _read_leniently(data: bytes) -> Any:
+    try:
+        return json.loads(data.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
         return None
-    read = Usage(_count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens"))
-    into = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    if isinstance(into, dict):
-        read.cached = _count(into, "cached_tokens")
-        read.cache_write = _count(into, "cache_write_tokens")
-    out = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    if isinstance(out, dict):
-        read.reasoning = _count(out, "reasoning_tokens")
-    cost = usage.get("cost")
-    if type(cost) in (int, float):
-        read.cost_usd = float(cost)
-    return read
 
 
-def _count(values: dict[str, Any], name: str, other: str = "") -> int | None:
-    value = values.get(name)
-    if value is None and other:
-        value = values.get(other)
-    return value if type(value) is int else None
+def told_error(body: bytes) -> Any:
+    """Return what an upstream's error body says is wrong, in any of the forms in use; None when it says nothing."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if isinstance(answer, list) and answer:  # Google's OpenAI endpoint wraps it up
+        answer = answer[0]
+    if not isinstance(answer, dict):
+        return None
+    if answer.get("object") == "error":  # Mistral, older vLLM
+        return {key: value for key, value in answer.items() if key != "object"}
+    return answer.get("error") or None
+
+
+def error_word(error: Any) -> str:
+    """Return an upstream's own word for an error, cut to a sensible length."""
+    word = error.get("code") or error.get("type") if isinstance(error, dict) else None
+    return str(word or "error")[:64]
 
 
 class OpenAiDialect(Dialect):
@@ -76,21 +84,26 @@ class OpenAiDialect(Dialect):
 
     def read_request(self, body: bytes, params: Mapping[str, str]) -> RequestView:
         members = read_object(body)
-        model = text_field(members, "model")
-        choices = members.values.get("n")
+        values = members.values
         return RequestView(
-            model=model,
+            model=text_field(members, "model"),
             stream=flag_field(members, "stream"),
             place=members,
-            choices=choices if isinstance(choices, int) and choices > 0 else 1,
-            stateful=bool(members.values.get("previous_response_id") or members.values.get("background") or members.values.get("conversation")),
+            stateful=bool(values.get("previous_response_id") or values.get("background") or values.get("conversation")),
+            choices=self.choices(values),
         )
+
+    def choices(self, values: Mapping[str, Any]) -> int:
+        """Return how many answers the request asks for at once."""
+        number = values.get("n")
+        return number if type(number) is int and number > 0 else 1
 
     def keepalive(self) -> Keepalive | None:
         return Comment()
 
     def usage_of(self, answer: bytes) -> Usage | None:
-        return read_usage((read_json(answer) or {}).get("usage"))
+        whole = read_json(answer)
+        return read_usage(usage_at_end(answer) if whole is None else whole.get("usage"))
 
     def error_body(self, error: ProxyError, request_id: str) -> bytes:
         return orjson.dumps({"error": error_object(error, request_id)})
@@ -100,7 +113,5 @@ class OpenAiDialect(Dialect):
         return b"data: %b\n\n" % self.error_body(error, request_id)
 
     def answer_event(self, body: bytes) -> bytes | None:
-        answer = read_json(body)
-        if answer is None or not answer.get("error"):
-            return None
-        return b"data: %b\n\n" % orjson.dumps({"error": answer["error"]})
+        error = told_error(body)
+        return None if error is None else b"data: %b\n\n" % orjson.dumps({"error": error})

@@ -8,14 +8,16 @@ from proxy.dialects.base import CONTENT, NOTHING, Observer, RequestView
 from proxy.dialects.body import flag_field, read_object, text_field
 from proxy.dialects.multipart import read_form
 from proxy.dialects.openai import OpenAiDialect
-from proxy.sse.events import is_comment
+from proxy.sse.events import parse
 
 
 class PlainObserver(Observer):
     """Knows no terminal event: a stream is complete when its framing ended as announced."""
 
+    __slots__ = ()
+
     def event(self, block: bytes) -> int:
-        return NOTHING if is_comment(block) else CONTENT
+        return NOTHING if parse(block) is None else CONTENT
 
     def complete(self, *, clean: bool) -> bool:
         return clean

@@ -153,6 +153,8 @@ class Call:
                     piece = await self.request.content.readany()
             except TimeoutError as exc:
                 raise BodyTimeout(f"no byte of the body for {limits.body_timeout:g}s") from exc
+            if self.stream is not None:
+                self.stream.upload_moved()
             if not piece:
                 return
             size += len(piece)

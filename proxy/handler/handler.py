@@ -146,10 +146,10 @@ class Handler:
 
     async def _authenticate(self, call: Call) -> None:
         principal = await call.runtime.authenticator.identify(call.head, call.query[1:], call.method, time.time())
+        call.exchange.subject = principal.subject
         # a key and a token may carry the same name and still be two callers
         self._lifecycle.admit_subject(principal.method + ":" + principal.subject, principal.max_streams)
-        call.principal = principal
-        call.exchange.subject = principal.subject
+        call.principal = principal  # from here on its slot is held
 
     async def _model(self, call: Call, match: Match) -> web.StreamResponse:
         runtime, exchange = call.runtime, call.exchange

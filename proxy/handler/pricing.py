@@ -16,12 +16,22 @@ def cost_usd(usage: Usage | None, price: Price | None) -> float | None:
         return None
     if usage.cost_usd is not None:
         return usage.cost_usd
-    if price is None or price.input is None or price.output is None or usage.tokens_in is None:
+    if price is None or price.input is None or usage.tokens_in is None:
+        return None
+    output = _cost_of_output(usage.tokens_out, price.output)
+    if output is None:
         return None
     cached, written = usage.cached or 0, usage.cache_write or 0
     plain = max(0, usage.tokens_in - cached - written)
     of_cache = cached * _or(price.cached_input, price.input) + written * _or(price.cache_write, price.input)
-    return (plain * price.input + of_cache + (usage.tokens_out or 0) * price.output) / 1e6
+    return (plain * price.input + of_cache + output) / 1e6
+
+
+def _cost_of_output(tokens: int | None, price: float | None) -> float | None:
+    """Return it times a million; an embedding has no output tokens, and its model no price for them."""
+    if not tokens and not price:
+        return 0.0
+    return None if tokens is None or price is None else tokens * price
 
 
 def _or(price: float | None, fallback: float) -> float:

@@ -20,7 +20,7 @@ _MONEY: Final = (
     "enforced_spend_limit_reached",
     "contract_spend_limit_reached",
 )
-_OVERLOADED: Final = (503, 529)
+_OVERLOADED: Final = (498, 503, 529)  # 498: Groq has no capacity left for its flex tier
 
 
 class OpenAi(Provider):
@@ -37,8 +37,7 @@ class OpenAi(Provider):
 
     def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> Refusal:
         error = _error(body)
-        word = str(error.get("code") or error.get("type") or "")
-        if status == 402 or word in _MONEY or word.endswith("_spend_limit_exceeded"):
+        if status == 402 or any(_is_about_money(error.get(key)) for key in ("code", "type")):
             return Refusal("spend_limit", transient=True)
         if status == 429:
             return Refusal("rate_limited", transient=True)
@@ -52,12 +51,21 @@ class OpenAi(Provider):
 
 
 def _error(body: bytes) -> dict[str, Any]:
+    """Return the error object of an answer: below `error`, flat (Mistral, older vLLM), or in a list (Google)."""
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
-    error = answer.get("error") if isinstance(answer, dict) else None
+    if isinstance(answer, list) and answer:
+        answer = answer[0]
+    if not isinstance(answer, dict):
+        return {}
+    error = answer.get("error", answer)
     return error if isinstance(error, dict) else {}
+
+
+def _is_about_money(word: Any) -> bool:
+    return isinstance(word, str) and (word in _MONEY or word.endswith("_spend_limit_exceeded"))
 
 
 def _moderated(error: dict[str, Any]) -> bool:

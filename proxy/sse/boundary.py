@@ -30,16 +30,3 @@ def between_events(tail: bytes) -> bool:
 def between_lines(tail: bytes) -> bool:
     """Tell whether these last bytes of an NDJSON stream end a line."""
     return tail.endswith(b"\n")
-
-
-def starts_id(tail: bytes, data: bytes) -> bool:
-    """Tell whether some line that begins or goes on in *data* may be an `id` field.
-
-    Errs on the side of yes (a field `idle` counts): the answer only makes keepalives more careful.
-    """
-    if b"\nid" in data or b"\rid" in data:
-        return True
-    if not data.startswith((b"i", b"d")):
-        return False
-    seam = tail + data[:2]
-    return b"\nid" in seam or b"\rid" in seam

@@ -24,74 +24,100 @@ class Event(NamedTuple):
 
 
 class Splitter:
-    """Collects bytes into event blocks. A block is everything up to and including its empty line.
+    """Collects bytes into event blocks. A block is everything up to and including its empty line, without a leading BOM.
 
-    Memory is bounded by `CAP`: of a larger event only the first `HEAD` bytes are kept, and it comes out of `feed` cut off,
+    Memory is bounded by *cap*: of a larger event only the first `HEAD` bytes are kept, and it comes out of `feed` cut off,
     with `lost` counted up. It finds the next boundary by itself.
     """
 
-    __slots__ = ("_cap", "_held", "_scanned", "_skipping", "lost")
+    __slots__ = ("_at_start", "_cap", "_scanned", "_skipping", "held", "id_seen", "lost")
 
     def __init__(self, cap: int = CAP) -> None:
         self._cap = cap
-        self._held = bytearray()
         self._scanned = 0
         self._skipping = False
+        self._at_start = True
+        self.held = bytearray()  # of an unfinished event; empty: the next byte begins one
         self.lost = 0
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing of an unfinished event is held."""
-        return not self._held
+        self.id_seen = False  # an event had an `id` field; `idle` counts too, the answer only makes keepalives more careful
 
     def feed(self, data: bytes) -> Sequence[bytes]:
         """Return the event blocks that *data* completes.
 
         The common case, one whole event ending in LF LF or CRLF CRLF, costs a few substring tests and no copy.
         """
-        if not self._held:
-            if data.endswith(b"\n\n"):
-                if data.count(b"\n\n") == 1 and b"\r" not in data:
-                    return (data,)
-            elif data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1 and data.count(b"\r") == data.count(b"\r\n") == data.count(b"\n"):
-                return (data,)
+        if not self.held and (_is_one_block(data) or _is_one_crlf_block(data)):
+            return (self._whole(data),)
         return self._collect(data)
 
     def _collect(self, data: bytes) -> list[bytes]:
-        held = self._held
+        held = self.held
         held += data
         blocks: list[bytes] = []
         start = 0
         position = self._scanned
-        while (found := _END.search(held, position)) is not None:
-            blocks.append(self._block(held, start, found.end()))
-            start = position = found.end()
+        while (end := _next_end(held, position)) > 0:
+            blocks.append(self._whole(bytes(held[start:end])))
+            start = position = end
         del held[:start]
         self._scanned = max(len(held) - 3, 0)
         if len(held) > self._cap:
             self._skip()
         return blocks
 
-    def _block(self, held: bytearray, start: int, end: int) -> bytes:
+    def _whole(self, block: bytes) -> bytes:
+        if self._at_start:
+            self._at_start = False
+            block = block.removeprefix(BOM)
+        self._note_id(block)
         if self._skipping:
             self._skipping = False
-            return bytes(held[start : min(end, start + HEAD)])
-        return bytes(held[start:end])
+            return block[:HEAD]
+        return block
 
     def _skip(self) -> None:
         """Forget the middle of an event that is too large: keep its head, and the last bytes for the boundary."""
         if not self._skipping:
             self._skipping = True
             self.lost += 1
-        del self._held[HEAD:-3]
+        self._note_id(self.held)
+        del self.held[HEAD:-3]
         self._scanned = HEAD
+
+    def _note_id(self, lines: bytes | bytearray) -> None:
+        if not self.id_seen:
+            self.id_seen = lines.startswith(b"id") or lines.find(b"\nid") >= 0 or lines.find(b"\rid") >= 0
+
+
+def _next_end(held: bytearray, position: int) -> int:
+    """Return where the next event ends; -1: not yet. Substring tests where there is no CR: the expression costs ten times as much."""
+    end = held.find(b"\n\n", position)
+    cr = held.find(b"\r", position)
+    if cr < 0 or 0 <= end < cr:
+        return end + 2 if end >= 0 else -1
+    found = _END.search(held, position)
+    return found.end() if found else -1
+
+
+def _is_one_block(data: bytes) -> bool:
+    return data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2 and data.find(b"\r") < 0
+
+
+def _is_one_crlf_block(data: bytes) -> bool:
+    return (
+        data.endswith(b"\r\n\r\n")
+        and data.find(b"\r\n\r\n") == len(data) - 4
+        and data.count(b"\r") == data.count(b"\r\n") == data.count(b"\n")
+    )
 
 
 def parse(block: bytes) -> Event | None:
-    """Read one event block; None when it has no data line (comments, a lone `id`, nothing). A leading BOM is ignored."""
+    """Read one event block; None when it has no data line (comments, a lone `id`, nothing)."""
+    if block.startswith(b"data: ") and block.find(b"\n") == len(block) - 2 and block.find(b"\r") < 0:
+        return Event(b"", block[6:-2])
     name = b""
     data: list[bytes] = []
-    for line in _LINE_END.split(block.removeprefix(BOM)):
+    for line in _LINE_END.split(block):
         field, colon, value = line.partition(b":")
         if colon and value.startswith(b" "):
             value = value[1:]
@@ -103,6 +129,5 @@ def parse(block: bytes) -> Event | None:
 
 
 def is_comment(block: bytes) -> bool:
-    """Tell whether a block holds no field at all, only comments and empty lines (a leading BOM does not count)."""
-    block = block.removeprefix(BOM)
+    """Tell whether a block holds no field at all, only comments and empty lines."""
     return all(not line or line.startswith(b":") for line in _LINE_END.split(block))

@@ -16,9 +16,10 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from proxy.dialects.base import FAILED, PING, Framing, Keepalive, Observer
 from proxy.sse import boundary
-from proxy.sse.events import is_comment
+from proxy.sse.events import is_comment, parse
+from proxy.sse.frames import SPACE, Framing, Keepalive
+from proxy.sse.observer import FAILED, NOTHING, PING, Observer
 
 HOLD_LIMIT: Final = 16 * 1024
 
@@ -35,21 +36,29 @@ class Held(enum.Enum):
 class Relay:
     """One client's stream, fed by one attempt after another. See the file's head for the order of calls."""
 
-    __slots__ = ("_frames", "_fresh", "_held", "_id_seen", "_interval", "_passive", "_sent", "_sent_at", "_started", "_tail", "framing", "observer")
+    __slots__ = (
+        "_first", "_frames", "_fresh", "_held", "_id_seen", "_interval", "_passing", "_passive", "_sent", "_sent_at", "_started", "_tail",
+        "framing", "observer",
+    )  # fmt: skip
 
     def __init__(self, *, keepalive: Keepalive | None, interval: float, now: float) -> None:
         self._frames = keepalive
         self._interval = interval
-        self._sent_at = now
+        self._sent_at: float | None = now  # None: something went out since the last look at the clock
         self._sent = False  # whether the client has had anything at all
         self._tail = boundary.START
-        self._id_seen = keepalive is None or not keepalive.watches_ids  # nobody asks: no need to look
+        self._id_seen = False  # in what was taken out of the hold; from then on the observer's splitter knows
         self.framing = Framing.EVENTS
         self._held = bytearray()
         self._passive = 0  # bytes at the start of the hold that are whole comments or pings
+        self._passing = True  # nothing but comments and pings has come from the current attempt
+        self._first: int | None = None  # what the observer saw in the current attempt's first event
         self._started = False
         self._fresh = True  # nothing of the current attempt has been taken out of the hold
         self.observer: Observer | None = None
+
+    def __repr__(self) -> str:
+        return f"<Relay {self.framing.value} started={self._started} held={len(self._held)} tail={self._tail!r}>"
 
     @property
     def started(self) -> bool:
@@ -76,21 +85,23 @@ class Relay:
         self.framing = framing
         self._held.clear()
         self._passive = 0
+        self._passing = True
+        self._first = None
         self._fresh = True
 
     def hold(self, data: bytes, *, committed: bool) -> tuple[Held, bytes, int]:
         """Keep *data* until the first event is complete.
 
         Returns the verdict, the bytes that may go out already (whole comments, once the response is committed), and
-        what the observer saw.
+        what the observer saw. The verdict on a first event stays, whatever follows it.
         """
         assert self.observer is not None
         self._held += data
         if self.framing is not Framing.EVENTS:
             return Held.READY, b"", self.observer.feed(data)
-        seen, first = self._look(data)
-        if first is not None:
-            return (Held.FAILED if first & FAILED else Held.READY), b"", seen
+        seen = self._look(self.observer, data)
+        if self._first is not None:
+            return (Held.FAILED if self._first & FAILED else Held.READY), b"", seen
         out = self.comments() if committed else b""
         if len(self._held) - self._passive > HOLD_LIMIT:
             return Held.READY, out, seen
@@ -103,20 +114,21 @@ class Relay:
     def release(self, now: float) -> bytes:
         """Return everything held. From here on the attempt's bytes pass through `forward`."""
         self._started = self._started or bool(self._held)
+        out = self._take(len(self._held))
         self._sent_at = now
-        return self._take(len(self._held))
+        return out
 
     def forward(self, data: bytes, now: float) -> int:
         """Note *data* as sent to the client and return what the observer saw in it. The hot path."""
         self._sent_at = now
-        if not self._id_seen and boundary.starts_id(self._tail, data):
-            self._id_seen = True
         self._tail = data[-3:] if len(data) > 2 else (self._tail + data)[-3:]
         return self.observer.feed(data)  # type: ignore[union-attr]  # begun before anything is forwarded
 
     def frame(self, now: float, wall: float) -> bytes:
         """Return a keepalive if one is due and allowed here, else nothing. *wall* is seconds since the epoch."""
-        if now - self._sent_at < self._interval or self._frames is None or not self.between_events:
+        if self._sent_at is None:
+            self._sent_at = now
+        if now - self._sent_at < self._interval or self._frames is None or self._over or not self.between_events:
             return b""
         return self.first_frame(now, wall)
 
@@ -126,22 +138,35 @@ class Relay:
             return b""
         self._sent_at = now
         self._sent = True
-        return self._frames.frame(self.observer, id_seen=self._id_seen and self._frames.watches_ids, wall=wall)
+        if self.framing is not Framing.EVENTS:
+            return SPACE
+        observer = self.observer if self._started else None
+        id_seen = self._id_seen or (observer is not None and observer.splitter.id_seen)
+        return self._frames.frame(observer, id_seen=id_seen, wall=wall)
 
-    def _look(self, data: bytes) -> tuple[int, int | None]:
-        """Show *data* to the observer block by block; return all it saw, and what it saw in the first event."""
-        assert self.observer is not None
-        seen = 0
-        first: int | None = None
-        for block in self.observer.splitter.feed(data):
-            flags = self.observer.event(block)
+    @property
+    def _over(self) -> bool:
+        return self._started and self.observer is not None and self.observer.terminal
+
+    def _look(self, observer: Observer, data: bytes) -> int:
+        """Show *data* to the observer block by block, and judge the blocks up to the first event; return all it saw."""
+        seen = NOTHING
+        for block in observer.splitter.feed(data):
+            flags = observer.event(block)
             seen |= flags
-            if first is None:
-                if flags & PING or is_comment(block):
-                    self._passive += len(block)
-                else:
-                    first = flags
-        return seen, first
+            if self._first is None:
+                self._judge(block, flags)
+        return seen
+
+    def _judge(self, block: bytes, flags: int) -> None:
+        if flags & PING or is_comment(block):
+            if self._passing:
+                mark = len(boundary.BOM) if not self._passive and self._fresh and self._held.startswith(boundary.BOM) else 0
+                self._passive += mark + len(block)
+        elif flags or parse(block) is not None:
+            self._first = flags
+        else:
+            self._passing = False  # an id or a retry: no event yet, but it would outlive this attempt in the client
 
     def _take(self, size: int) -> bytes:
         """Take the first *size* bytes out of the hold, to be sent to the client now."""
@@ -153,7 +178,7 @@ class Relay:
             out = out.removeprefix(boundary.BOM)
         self._fresh = False
         self._sent = True
-        if not self._id_seen and boundary.starts_id(self._tail, out.removeprefix(boundary.BOM)):
-            self._id_seen = True
+        self._sent_at = None
+        self._id_seen = self._id_seen or (self.observer is not None and self.observer.splitter.id_seen)
         self._tail = boundary.advance(self._tail, out)
         return out

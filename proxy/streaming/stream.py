@@ -115,6 +115,10 @@ class Stream:
         """The upstream stream that it holds at the moment."""
         return self._upstream
 
+    def upload_moved(self) -> None:
+        """Start the upstream's clock anew: so far it was the client's body that was waited for."""
+        self._first_until = self._clock() + self._clocks.first
+
     def begin_attempt(self, *, another: bool) -> None:
         """Start an attempt's clock; *another*: a further target is left, so this one may not use up all the time."""
         self._attempt_until = self._clock() + self._clocks.attempt if another else NEVER
@@ -147,7 +151,7 @@ class Stream:
         """
         self._upstream = upstream
         self._end = None
-        self._held_content = False
+        self._held_content = self._terminal = False
         self.relay.begin(observer, framing)
         self._byte_at = self._clock()
         self._first = self._loop.create_future()
@@ -323,9 +327,9 @@ class Stream:
 
     def _commit_early(self, now: float, wall: float) -> None:
         """Send the 200, a first keepalive, and the comments of the current attempt, although none has succeeded yet."""
-        frame = self.relay.first_frame(now, wall)
         self._commit_at = NEVER
-        self.relay.framing = self._early_framing
+        self.relay.framing = self._early_framing  # an attempt that has ended may have left its own
+        frame = self.relay.first_frame(now, wall)
         comments = b"" if self._upstream is None else self.relay.comments()
         self._count(comments)
         self.downstream.begin(200, self._early_headers, data=frame + comments)

@@ -17,6 +17,7 @@ from proxy.errors import UpstreamMalformed
 HEAD_LIMIT: Final = 64 * 1024  # bytes of a response head, interim responses included
 FIELDS_LIMIT: Final = 256  # header fields of a response
 
+_OWS: Final = b" \t"  # RFC 9110 5.6.3
 _FIELD_OVERHEAD: Final = len(b": \r\n")
 
 
@@ -72,7 +73,7 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head is None:  # else it is a trailer
-            self._headers.append((name, value))
+            self._headers.append((name, value.rstrip(_OWS)))  # llhttp leaves it there
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -91,7 +92,9 @@ class ResponseReader:
 
     def on_message_complete(self) -> None:
         if self.head is None:
-            return  # an interim response
+            if self.body:
+                raise UpstreamMalformed("an interim response with a body")
+            return
         self.complete = True
         # what HTTP/1.0 calls keep-alive is not worth a risk (RFC 9112 9.3, and 6.1 for its chunks)
         self.keep_alive = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
@@ -123,7 +126,7 @@ def _has_no_length(headers: list[tuple[bytes, bytes]]) -> bool:
         if lowered == b"content-length":
             no_length = False
         elif lowered == b"transfer-encoding":
-            if coded or value.strip(b" \t").lower() != b"chunked":
+            if coded or value.lower() != b"chunked":
                 raise UpstreamMalformed("a transfer coding that nobody asked for")
             no_length = False
             coded = True

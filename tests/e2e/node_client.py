@@ -63,7 +63,7 @@ class NodeClient:
         """Run one of the program's uses to its end and return what it told."""
         process = await self.start(house, use, scenario, key=key, **options)
         async with asyncio.timeout(WITHIN):
-            told, troubles = await process.communicate()
+            told, troubles = await process.communicate(b"")
         assert process.returncode == 0, troubles.decode()
         return json.loads(told)
 

@@ -10,7 +10,7 @@ from statistics import median
 import pytest
 from openai import AsyncOpenAI
 
-from tests.e2e.node_client import NodeClient, install, newest_node
+from tests.e2e.node_client import WITHIN, NodeClient, install, newest_node
 from tests.e2e.parts import STOPPED_WITHIN, backend_url, simulator, stopped
 from tests.support.components import require
 from tests.support.house import House
@@ -112,9 +112,9 @@ async def test_stream_that_is_left_stops_the_backend_at_once(house: House, clien
     for _ in range(3):  # another program on this machine may delay one of them
         process = await client.start(house, "leave", "stall;after=2")
         assert process.stdout is not None
-        assert b"left" in await process.stdout.readline()
+        assert b"left" in await asyncio.wait_for(process.stdout.readline(), WITHIN)
         waits.append(await stopped(backend))
-        await process.communicate()
+        await process.communicate(b"")
 
     assert min(waits) < STOPPED_WITHIN
     assert (backend.aborted, backend.finished) == (3, 0)

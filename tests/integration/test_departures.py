@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import stat
 import statistics
 import time
 from collections import Counter
@@ -239,13 +240,12 @@ def phase_of(house: House) -> Phase | None:
 
 def dialing() -> int:
     """Return how many sockets of this process wait for an answer to their SYN, as the kernel knows it."""
-    return sum(tcp_state(int(descriptor)) == SYN_SENT for descriptor in os.listdir("/proc/self/fd"))
+    return sum(tcp_state(f"/proc/self/fd/{descriptor}") == SYN_SENT for descriptor in os.listdir("/proc/self/fd"))
 
 
-def tcp_state(descriptor: int) -> int | None:
+def tcp_state(path: str) -> int | None:
     """Return a socket's state; None for anything else."""
-    try:
-        with socket.socket(fileno=os.dup(descriptor)) as sock:
-            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    except OSError:
+    if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
         return None
+    with socket.socket(fileno=os.dup(int(path.rpartition("/")[2]))) as sock:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] if sock.family == socket.AF_INET else None

@@ -47,10 +47,13 @@ TEXT_DELTA: Final = numbered("response.output_text.delta", 4, delta="Hi")
 COMPLETED: Final = numbered("response.completed", 5, response={"id": "resp_1", "status": "completed", "output": []})
 
 
-def quick(*urls: str, streaming: dict[str, Any] | None = None, **changes: Any) -> Settings:
+def quick(
+    *urls: str, streaming: dict[str, Any] | None = None, of_model: dict[str, Any] | None = None, **changes: Any
+) -> Settings:
     """Return settings with a keepalive every 40 ms; every other clock is far away unless *streaming* moves it near.
 
-    Beside the harness's model there is one more for `intervals_pass`, which keeps its frames whatever *streaming* says.
+    *of_model* is what the harness's model has of its own. Beside it there is one more model for `intervals_pass`, which
+    keeps its frames whatever these say.
     """
     clocks = {
         "commit_after": "4s",
@@ -63,7 +66,10 @@ def quick(*urls: str, streaming: dict[str, Any] | None = None, **changes: Any) -
     }
     plain = {"keepalive_style": "auto", "keepalive_text": "keepalive", "commit_after": "4s"}
     targets = [{"upstream": chr(ord("a") + index)} for index in range(len(urls))]
-    models = [{"name": METRONOME, "targets": targets[:1], "streaming": plain}, {"name": "gpt-*", "targets": targets}]
+    models = [
+        {"name": METRONOME, "targets": targets[:1], "streaming": plain},
+        {"name": "gpt-*", "targets": targets, "streaming": of_model or {}},
+    ]
     return settings(*urls, streaming={**clocks, **(streaming or {})}, models=models, **changes)
 
 

@@ -1,28 +1,31 @@
 from __future__ import annotations
 
+import ast
 import asyncio
-import inspect
 import logging
-import re
-from collections.abc import AsyncIterator
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler
 
+from proxy.downstream import ClientConnection, Downstream
 from proxy.downstream import connection as connection_module
 from proxy.downstream.connection import WRITE_HIGH
 from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
 from tests.support.handclock import HandClock
+from tests.support.loops import FACTORIES
 from tests.support.transports import turns
 from tests.unit.downstream.listening import GET, Client, Listener, listening
 
 TIMEOUT = 10.0
-HALF = GET[:20]
+HALF, REST = GET[:20], GET[20:]
 POST = b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 9\r\n\r\n"
 SECRET = b"sk-a-secret-of-the-client"
+PRIVATE = {"_buffer_paused", "_loop", "_messages", "_waiter"}
 
 
 @pytest.fixture
@@ -54,16 +57,391 @@ class Exchange:
         self.told.append("gone")
 
 
-def expire(listener: Listener, clock: HandClock, after: float) -> None:
-    """Let so much time pass, and then the ticker look."""
+def exchanging(client: Client) -> Exchange:
+    """Put somebody in charge of the connection's response."""
+    exchange = Exchange()
+    client.connection.exchanging = exchange
+    return exchange
+
+
+async def look(listener: Listener, clock: HandClock, after: float) -> None:
+    """Let so much time pass, and then the ticker look for overdue heads."""
     listener.server.expire_heads(clock.move(after), TIMEOUT)
+    await turns(8)
 
 
-async def serve(listener: Listener, client: Client) -> None:
-    """Send one request on a connection and have it answered."""
+async def have_answered(listener: Listener, client: Client) -> None:
+    """Send one request and let it be answered."""
     await client.send(GET)
-    downstream = connection_module.web  # the module's own aiohttp: see `answer`
-    assert downstream is web
-    from proxy.downstream import Downstream
-
     await listener.answer(Downstream(listener.requests[-1]).answer(200, (), b"hello"))
+
+
+# The private attributes of aiohttp.
+
+
+def test_no_other_private_attribute_of_aiohttp_is_used() -> None:
+    """Whoever needs one more adds it here, and a test of what it is needed for below."""
+    tree = ast.parse(Path(connection_module.__file__).read_text(encoding="utf-8"))
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("_") and "__" not in node.attr}
+    own = set(vars(ClientConnection)) | set(ClientConnection.__slots__) | {"_connection_options"}
+
+    assert used - own == PRIVATE
+
+
+async def test_aiohttp_waits_for_the_next_head_on_this_future_and_puts_it_into_this_queue(listener: Listener) -> None:
+    client = await listener.connect()
+    connection = client.connection
+    idle = connection._waiter
+
+    client.connection.data_received(GET)
+    arrived = (list(connection._messages), idle is not None and idle.done())
+    await turns(8)
+
+    assert isinstance(idle, asyncio.Future)
+    assert len(arrived[0]) == 1
+    assert arrived[1]
+    assert connection._waiter is None, "while a request is served nobody waits"
+    assert not connection._messages
+
+
+async def test_aiohttp_pauses_reading_when_this_many_requests_wait_and_says_so_here(listener: Listener) -> None:
+    connection = RequestHandler(listener.server, loop=listener.server._loop)
+    connection.connection_made(transport := Client(listener.server).transport)
+
+    connection.data_received(GET * (MAX_MSG_QUEUE_SIZE - 1))
+    before = connection._buffer_paused
+    connection.data_received(GET)
+
+    assert not before
+    assert connection._buffer_paused
+    assert not transport.reading
+    connection.connection_lost(None)
+
+
+async def test_listener_makes_connections_in_the_loop_it_was_made_in(listener: Listener) -> None:
+    assert listener.server._loop is asyncio.get_running_loop()
+    assert type(listener.server()) is ClientConnection
+    assert listener.server.handler_cancellation, "without it nobody hears of a client that leaves"
+
+
+# Slow heads.
+
+
+async def test_connection_that_never_says_a_word_is_closed_without_one(listener: Listener, clock: HandClock) -> None:
+    client = await listener.connect()
+
+    await look(listener, clock, 9.75)
+    open_before = client.transport.ended == ""
+    await look(listener, clock, 0.25)
+
+    assert open_before
+    assert client.transport.ended == "close"
+    assert client.transport.written == []
+    assert listener.refused == []
+
+
+async def test_head_that_trickles_in_is_refused_when_its_time_is_over(listener: Listener, clock: HandClock) -> None:
+    client = await listener.connect()
+    for byte in HALF:
+        await client.send(bytes([byte]))
+        await look(listener, clock, 0.25)
+    open_before = client.transport.ended == ""
+    await look(listener, clock, 5)
+    await look(listener, clock, 5)
+
+    assert open_before
+    assert client.transport.written == [b"refused: header_timeout"]
+    assert client.transport.ended == "close"
+    assert [(type(error), remote) for error, remote in listener.refused] == [(HeadersTimeout, "192.0.2.7")]
+
+
+async def test_time_of_a_head_begins_with_its_first_byte_and_no_later_byte_prolongs_it(
+    listener: Listener, clock: HandClock
+) -> None:
+    client = await listener.connect()
+    await look(listener, clock, 9)
+    await client.send(HALF[:1])
+    await look(listener, clock, 9)
+    open_before = client.transport.ended == ""
+    await client.send(HALF[1:])
+    await look(listener, clock, 1)
+
+    assert open_before
+    assert client.transport.written == [b"refused: header_timeout"]
+
+
+async def test_head_that_is_complete_in_time_says_nothing_of_how_long_the_answer_may_take(
+    listener: Listener, clock: HandClock
+) -> None:
+    client = await listener.connect()
+    await client.send(HALF)
+    await look(listener, clock, 9)
+    await client.send(REST)
+
+    await look(listener, clock, 1000)
+
+    assert client.transport.ended == ""
+    assert len(listener.requests) == 1
+    assert listener.server.heads == set()
+
+
+async def test_body_that_trickles_in_is_not_a_head(listener: Listener, clock: HandClock) -> None:
+    client = await listener.connect()
+    await client.send(POST + b"12")
+    await look(listener, clock, 9)
+    await client.send(b"34")
+    await look(listener, clock, 9)
+
+    assert client.transport.ended == ""
+    assert listener.server.heads == set()
+
+
+async def test_kept_connection_may_be_idle_for_longer_than_a_head_may_take(listener: Listener, clock: HandClock) -> None:
+    client = await listener.connect()
+    await have_answered(listener, client)
+
+    await look(listener, clock, 600)
+    await client.send(GET)
+
+    assert client.transport.ended == ""
+    assert len(listener.requests) == 2
+
+
+async def test_second_head_on_a_kept_connection_that_trickles_in_is_refused(listener: Listener, clock: HandClock) -> None:
+    client = await listener.connect()
+    await have_answered(listener, client)
+    await look(listener, clock, 600)
+    await client.send(HALF)
+    await look(listener, clock, 9.75)
+    open_before = client.transport.ended == ""
+    await look(listener, clock, 0.25)
+
+    assert open_before
+    assert client.transport.written[1:] == [b"refused: header_timeout"]
+    assert client.transport.ended == "close"
+
+
+async def test_half_a_head_behind_a_request_does_not_cut_the_answer_to_it(listener: Listener, clock: HandClock) -> None:
+    client = await listener.connect()
+    await client.send(GET + HALF)
+    await look(listener, clock, 600)
+    open_meanwhile = client.transport.ended == ""
+    await listener.answer(Downstream(listener.requests[0]).answer(200, (), b"hello"))
+    await client.send(REST[:1])
+    await look(listener, clock, 10)
+
+    assert open_meanwhile
+    assert client.transport.written[1:] == [b"refused: header_timeout"], "once its own time has come, it has a deadline too"
+
+
+async def test_connection_that_is_gone_is_not_watched_any_more(listener: Listener) -> None:
+    client = await listener.connect()
+    watched = set(listener.server.heads)
+
+    client.transport.abort()
+    await turns()
+
+    assert watched == {client.connection}
+    assert listener.server.heads == set()
+
+
+@pytest.mark.parametrize("loop", FACTORIES.values(), ids=FACTORIES.keys())
+def test_half_a_head_that_comes_with_the_connection_has_a_deadline(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """It may be read before aiohttp has begun to wait for it."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        answer = runner.run(_answer_to_half_a_head())
+
+    assert answer == b"refused: header_timeout"
+
+
+async def _answer_to_half_a_head() -> bytes:
+    running = asyncio.get_running_loop()
+    async with listening() as listener:
+        server = await running.create_server(listener.server, "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()) as sock:
+            sock.setblocking(False)
+            sock.send(HALF)
+            async with asyncio.timeout(5):
+                while not any(connection._seen for connection in listener.server.heads):
+                    await asyncio.sleep(0)
+                listener.server.expire_heads(time.monotonic() + TIMEOUT, TIMEOUT)
+                answer = await running.sock_recv(sock, 99)
+        server.close()
+    return answer
+
+
+# Pipelining.
+
+
+async def test_pipelined_requests_are_served_one_after_another(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(GET * 3)
+    at_once = len(listener.requests)
+
+    for _ in range(3):
+        await listener.answer(Downstream(listener.requests[-1]).answer(200, (), b"hello"))
+
+    assert at_once == 1
+    assert len(listener.requests) == 3
+    assert client.transport.ended == ""
+
+
+@pytest.mark.parametrize("separately", [True, False], ids=["behind the first request", "in one read with it"])
+async def test_flood_of_pipelined_requests_is_cut(listener: Listener, separately: bool) -> None:
+    """Reading is paused then, and the departure of the client could not be noticed."""
+    client = await listener.connect()
+    if separately:
+        await client.send(GET)
+        exchanging(client)
+
+    await client.send(GET * (MAX_MSG_QUEUE_SIZE + 1))
+
+    assert client.transport.ended == "abort"
+
+
+# Unreadable heads, and faults of our own.
+
+
+UNREADABLE: dict[str, tuple[bytes, type[ProxyError]]] = {
+    "no HTTP": (SECRET + b"\r\n\r\n", BadRequest),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + SECRET, BadRequest),
+    "bad method": (b"G@T / HTTP/1.1\r\nAuthorization: Bearer %b\r\n\r\n" % SECRET, BadRequest),
+    "bad header name": (b"GET / HTTP/1.1\r\nHost: p\r\nBad Name: %b\r\n\r\n" % SECRET, BadRequest),
+    "control character": (b"GET / HTTP/1.1\r\nHost: p\r\nAuthorization: \x01%b\r\n\r\n" % SECRET, BadRequest),
+    "length that is no number": (b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: %b\r\n\r\n" % SECRET, BadRequest),
+    "two framings": (b"POST /%b HTTP/1.1\r\nHost: p\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" % SECRET, BadRequest),
+    "long target": (b"GET /%b HTTP/1.1\r\nHost: p\r\n\r\n" % (SECRET * 1000), HeadersTooLarge),
+    "long header": (b"GET / HTTP/1.1\r\nHost: p\r\nX: %b\r\n\r\n" % (SECRET * 1000), HeadersTooLarge),
+}
+
+
+@pytest.mark.parametrize(("head", "error"), UNREADABLE.values(), ids=UNREADABLE.keys())
+async def test_unreadable_head_is_refused_in_our_words_and_repeated_nowhere(
+    listener: Listener, caplog: pytest.LogCaptureFixture, head: bytes, error: type[ProxyError]
+) -> None:
+    client = await listener.connect()
+    with caplog.at_level(logging.DEBUG):
+        await client.send(head)
+
+    assert [type(refused) for refused, _ in listener.refused] == [error]
+    assert listener.requests == []
+    assert client.transport.sent.startswith(b"HTTP/1.1 %d " % error.status)
+    assert client.transport.sent.endswith(b"\r\n\r\n" + error.code.encode())
+    assert SECRET not in client.transport.sent
+    assert SECRET.decode() not in repr(listener.refused[0][0]) + str(listener.refused[0][0].__cause__)
+    assert SECRET.decode() not in caplog.text
+    assert client.transport.ended == "close", "what follows such a head cannot be trusted"
+
+
+async def test_fault_of_the_handler_is_answered_as_ours(listener: Listener, caplog: pytest.LogCaptureFixture) -> None:
+    listener.failure = RuntimeError("broken")
+    client = await listener.connect()
+
+    await client.send(GET)
+
+    ((error, remote),) = listener.refused
+    assert (type(error), error.detail, remote) == (InternalError, "unhandled RuntimeError", "192.0.2.7")
+    assert client.transport.sent.startswith(b"HTTP/1.1 500 ")
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [listener.failure]
+
+
+@pytest.mark.parametrize("length", [None, 5], ids=["stream", "whole answer"])
+async def test_no_second_answer_is_put_behind_one_that_has_begun(listener: Listener, length: int | None) -> None:
+    """A client that keeps the connection would take it for the answer to its next request."""
+
+    async def fail_behind_the_answer(request: web.BaseRequest) -> web.StreamResponse:
+        Downstream(request).begin(200, (), length=length, data=b"hello")
+        raise RuntimeError("broken")
+
+    listener.server.request_handler = fail_behind_the_answer
+    client = await listener.connect()
+
+    await client.send(GET)
+
+    assert client.transport.sent.count(b"HTTP/1.1 ") == 1
+    assert listener.refused == []
+    assert client.transport.ended == "close"
+
+
+# What whoever answers is told.
+
+
+async def test_slow_reader_is_told_when_it_falls_behind_and_when_it_has_caught_up(listener: Listener) -> None:
+    client, downstream = await listener.downstream()
+    exchange = exchanging(client)
+    client.transport.stall()
+    downstream.begin(200, ())
+
+    downstream.write(b"x" * WRITE_HIGH)
+    behind = list(exchange.told)
+    client.transport.take()
+
+    assert behind == ["paused"]
+    assert exchange.told == ["paused", "resumed"]
+
+
+async def test_limit_of_what_waits_for_a_client_is_ours(listener: Listener) -> None:
+    client, downstream = await listener.downstream()
+    exchange = exchanging(client)
+    client.transport.stall()
+
+    downstream.begin(200, (), length=WRITE_HIGH)
+    downstream.write(b"x" * (WRITE_HIGH - downstream.pending))
+    at_limit = list(exchange.told)
+    downstream.write(b"x")
+
+    assert at_limit == []
+    assert exchange.told == ["paused"]
+
+
+async def test_departure_is_told_in_the_callback_that_notices_it(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(GET)
+    exchange = exchanging(client)
+
+    client.connection.connection_lost(None)
+
+    assert exchange.told == ["gone"]
+
+
+@pytest.mark.parametrize("waiting", [True, False], ids=["with bytes waiting for it", "with nothing waiting"])
+async def test_fin_counts_as_leaving(listener: Listener, waiting: bool) -> None:
+    """A transport that closes waits for the client to read what is left: for ever, if it does not read."""
+    client, downstream = await listener.downstream()
+    exchange = exchanging(client)
+    if waiting:
+        client.transport.stall()
+    downstream.begin(200, (), data=b"hello")
+
+    if not client.connection.eof_received():
+        client.transport.close()
+    await turns()
+
+    assert exchange.told == ["gone"]
+
+
+async def test_fin_behind_a_whole_answer_does_not_take_it_back(listener: Listener) -> None:
+    client, downstream = await listener.downstream()
+    client.transport.stall()
+    downstream.answer(200, (), b"hello")
+
+    if not client.connection.eof_received():
+        client.transport.close()
+    await turns()
+
+    assert client.transport.ended == "close"
+    assert downstream.pending > 0
+
+
+async def test_nobody_is_told_anything_between_two_requests(listener: Listener) -> None:
+    client, downstream = await listener.downstream()
+    exchange = exchanging(client)
+    client.connection.exchanging = None
+    client.transport.stall()
+
+    downstream.answer(200, (), b"x" * WRITE_HIGH)
+    client.transport.take()
+    client.transport.abort()
+    await turns()
+
+    assert exchange.told == []

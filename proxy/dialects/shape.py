@@ -1,0 +1,58 @@
+"""Recognises a chunk that differs from one already read in nothing but the text that the model wrote.
+
+A stream's chunks repeat everything around their text: id, time, model, closing brackets. One that was read and found to be
+content is remembered as what stands around its text; the next one need only be compared with that, and is never parsed.
+What fits is as good as read: the same JSON but for one string, and that is not empty.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Keys whose string is a piece of an answer. JSON escapes quotes inside strings: no model can write one of these itself.
+_HOLE: Final = re.compile(rb'"(?:content|reasoning_content|reasoning|text|refusal|arguments)": ?"(?!")')
+# The inside of a JSON string that is not empty, and its closing quote.
+_TEXT: Final = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))++"')
+_PADDING: Final = b'"obfuscation":"'  # OpenAI adds random letters, so that a chunk's size does not tell its text's
+
+
+class Shape:
+    """What stands around a chunk's text, and around its padding if it has one."""
+
+    __slots__ = ("_after", "_at", "_before", "_end")
+
+    def __init__(self, before: bytes, after: bytes, end: bytes | None) -> None:
+        self._before = before
+        self._at = len(before)
+        self._after = after  # with padding: up to it
+        self._end = end  # behind the padding; None: there is none
+
+    @classmethod
+    def of(cls, chunk: bytes) -> Shape | None:
+        """Return the shape of *chunk*, a whole event block; None when it holds no text that could be told apart."""
+        hole = _HOLE.search(chunk)
+        text = _TEXT.match(chunk, hole.end()) if hole else None
+        if hole is None or text is None:
+            return None
+        before = chunk[: hole.end()]
+        after, key, rest = chunk[text.end() :].partition(_PADDING)
+        padding = _TEXT.match(rest) if key else None
+        if padding is None:
+            return cls(before, after + key + rest, None)
+        return cls(before, after + key, rest[padding.end() :])
+
+    def fits(self, chunk: bytes) -> bool:
+        """Tell whether *chunk* has this shape, that is, whether only its text differs."""
+        if not chunk.startswith(self._before):
+            return False
+        text = _TEXT.match(chunk, self._at)
+        if text is None:
+            return False
+        at = text.end()
+        if self._end is None:
+            return chunk[at:] == self._after
+        if not chunk.startswith(self._after, at):
+            return False
+        padding = _TEXT.match(chunk, at + len(self._after))
+        return padding is not None and chunk[padding.end() :] == self._end

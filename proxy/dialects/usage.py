@@ -1,0 +1,64 @@
+"""Reads what an answer used, in OpenAI's words and the variants of those who speak its API; missing is not zero."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from proxy.exchange import Usage
+
+_MOST: Final = 1 << 53  # beyond it no count and no price is believed
+_USAGE: Final = re.compile(r'"usage"\s*:\s*(?=\{)')
+_DECODER: Final = json.JSONDecoder()
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """Read an OpenAI `usage` object, of chat (`prompt_tokens`) or responses (`input_tokens`), in its known variants."""
+    if not isinstance(usage, dict):
+        return None
+    read = Usage(_count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens"))
+    into = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    if isinstance(into, dict):
+        read.cached = _count(into, "cached_tokens")
+        read.cache_write = _count(into, "cache_write_tokens")
+    elif "prompt_cache_hit_tokens" in usage:  # DeepSeek
+        read.cached = _count(usage, "prompt_cache_hit_tokens")
+    out = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    if isinstance(out, dict):
+        read.reasoning = _count(out, "reasoning_tokens")
+        _add_reasoning(read, usage.get("total_tokens"))
+    read.cost_usd = _cost(usage)
+    return read
+
+
+def _add_reasoning(read: Usage, total: Any) -> None:
+    """Make `tokens_out` include the reasoning where an upstream, xAI, counts it apart: only the total tells."""
+    if read.reasoning and read.tokens_out is not None and total == (read.tokens_in or 0) + read.tokens_out + read.reasoning:
+        read.tokens_out += read.reasoning
+
+
+def _count(values: dict[str, Any], name: str, other: str = "") -> int | None:
+    value = values.get(name)
+    if value is None and other:
+        value = values.get(other)
+    return value if type(value) is int and 0 <= value < _MOST else None
+
+
+def _cost(usage: dict[str, Any]) -> float | None:
+    cost, unit = usage.get("cost"), 1.0
+    if cost is None and "cost_in_usd_ticks" in usage:  # xAI
+        cost, unit = usage["cost_in_usd_ticks"], 1e-10
+    if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < _MOST:
+        return cost * unit
+    return None
+
+
+def usage_at_end(answer: bytes) -> Any:
+    """Return the `usage` that stands in the last bytes of an answer whose beginning is missing."""
+    text = answer.decode("utf-8", "replace")
+    places = [found.end() for found in _USAGE.finditer(text)]
+    try:
+        return _DECODER.raw_decode(text, places[-1])[0] if places else None
+    except (ValueError, RecursionError):
+        return None

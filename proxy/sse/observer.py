@@ -1,0 +1,47 @@
+"""What an observer of a stream must be able to say, in flags that cost nothing to make."""
+
+from __future__ import annotations
+
+import abc
+from typing import Final
+
+from proxy.exchange import Usage
+from proxy.sse.events import Splitter
+
+# What an observer saw in a chunk, or-ed together. Plain ints: they are made once per relayed chunk.
+NOTHING: Final = 0
+CONTENT: Final = 1  # something a model produced: text, reasoning, a tool call's delta
+TERMINAL: Final = 2  # the event that says: the answer is complete
+FAILED: Final = 4  # an error told in the stream
+PING: Final = 8  # the upstream's own keepalive: it neither starts nor continues an answer
+
+
+class Observer(abc.ABC):
+    """Looks at a copy of one upstream's stream. Whatever it does, the client's bytes are the upstream's.
+
+    `usage`, `error` and `terminal` may be read at any time; memory is bounded by the splitter's cap.
+    """
+
+    __slots__ = ("error", "splitter", "terminal", "usage")
+
+    def __init__(self) -> None:
+        self.splitter = Splitter()
+        self.terminal = False
+        self.error: str | None = None
+        self.usage: Usage | None = None
+
+    def feed(self, data: bytes) -> int:
+        """Look at the next bytes and return what they held, as or-ed flags."""
+        seen = NOTHING
+        for block in self.splitter.feed(data):
+            seen |= self.event(block)
+        return seen
+
+    @abc.abstractmethod
+    def event(self, block: bytes) -> int:
+        """Look at one whole event block. Notes `terminal`, `error` and `usage`."""
+
+    def complete(self, *, clean: bool) -> bool:
+        """Tell whether a stream that ends now is a finished answer; *clean*: its framing ended as announced."""
+        del clean  # most APIs have a last event, which says it whatever happens to the connection afterwards
+        return self.terminal and self.error is None
