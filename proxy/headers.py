@@ -10,8 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.errors import BadRequest, ExpectationFailed, UnsupportedFraming, UnsupportedVersion, UpstreamMalformed
 
@@ -60,7 +59,7 @@ _AMBIGUOUS: Final = re.compile(rb"%2e|%2f|%5c|%3b|%00|//|;", re.IGNORECASE)
 _OPAQUE: Final = (b"/upstream/", b"/model/", b"/v1/models/", b"/v1beta/models/", b"/openai/v1/models/")
 _MOST_HOPS: Final = 32
 _MOST_KNOWN: Final = 1024  # peers choose names and addresses: what is remembered of them is bounded
-_LONGEST_KNOWN: Final = 64
+_LONGEST_PATTERN: Final = 2048
 
 
 class Outbound:
@@ -94,13 +93,11 @@ class Outbound:
         return kept if self._token_cookie is None else _without_cookie(kept, self._token_cookie)
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """An upstream's headers as the client may have them. Framing and request id are said anew by the proxy."""
 
     headers: list[Header]
     content_length: int | None  # as declared; only metadata where there is no body (HEAD, 304)
-    request_id: str  # the upstream's X-Request-Id, empty if it sent none
 
 
 class Inbound:
@@ -111,7 +108,7 @@ class Inbound:
     def __init__(self, *, transparent: bool = False) -> None:
         self._sieve = _Sieve(_FROM_UPSTREAM, None if transparent else _CORS)
 
-    def deliverable(self, raw: Sequence[Header], *, body_may_change: bool) -> ResponseHead:
+    def deliverable(self, raw: Sequence[Header], fields: Mapping[bytes, bytes], *, body_may_change: bool) -> ResponseHead:
         """Return what of an upstream's headers may pass, Set-Cookie included: it is for this client only, never kept.
 
         A body that may change loses its digests and strong ETag. Raises `UpstreamMalformed`: a control character would
@@ -122,14 +119,8 @@ class Inbound:
             raise UpstreamMalformed("control character or invalid name in a response header")
         if body_may_change:
             kept = [pair for pair in kept if not _names_these_bytes(*pair)]
-        length, request_id = None, ""
-        for name, value in raw:
-            lowered = name.lower()
-            if lowered == b"content-length":
-                length = _declared_length(value, length)
-            elif lowered == b"x-request-id":
-                request_id = value.decode("latin-1")[:128]
-        return ResponseHead(kept, length, request_id)
+        length = fields.get(b"content-length")
+        return ResponseHead(kept, None if length is None else _declared_length(length))
 
 
 def stream_headers(delivered: Iterable[Header] = ()) -> list[Header]:
@@ -248,58 +239,50 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
 
-# plain numbers: an enum's members cost as much to look up as the rest of the loop
-_PASSES: Final = 1
-_STAYS: Final = 2
-_NAMES_OTHERS: Final = 3
-_MALFORMED: Final = 4
-
-
 class _Sieve:
-    """What one direction lets through. It remembers its answers: the same few names come with every message."""
+    """What one direction lets through. It remembers its answers: a peer sends the same names in the same order all day."""
 
-    __slots__ = ("_drop", "_known", "_prefix")
+    __slots__ = ("_drop", "_patterns", "_prefix")
 
     def __init__(self, drop: frozenset[bytes], prefix: bytes | None) -> None:
         self._drop = drop
         self._prefix = prefix
-        self._known: dict[bytes, int] = {}
+        self._patterns: dict[tuple[bytes, ...], _Pattern | None] = {}
 
     def passed(self, raw: Sequence[Header]) -> list[Header] | None:
         """Return the headers that pass, None if any header is malformed."""
+        names = tuple([name for name, _ in raw])
+        pattern = self._patterns[names] if names in self._patterns else self._learn(names)
         values = b"".join([value for _, value in raw])
-        if len(values.translate(None, _CONTROL)) != len(values):
+        if pattern is None or len(values.translate(None, _CONTROL)) != len(values):
             return None
-        kept: list[Header] = []
-        connection: list[bytes] = []
-        known = self._known
-        for pair in raw:
-            fate = known.get(pair[0]) or self._fate(pair[0])
-            if fate == _PASSES:
-                kept.append(pair)
-            elif fate == _NAMES_OTHERS:
-                connection.append(pair[1])
-            elif fate == _MALFORMED:
-                return None
-        named = _named(connection)
+        kept = [raw[index] for index in pattern.kept]
+        named = _named([raw[index][1] for index in pattern.connection]) if pattern.connection else None
         return [pair for pair in kept if pair[0].lower() not in named] if named else kept
 
-    def _fate(self, name: bytes) -> int:
-        fate = self._judged(name)
-        if len(name) <= _LONGEST_KNOWN:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[name] = fate
-        return fate
+    def _learn(self, names: tuple[bytes, ...]) -> _Pattern | None:
+        if any(not name or name.translate(None, _TOKEN) for name in names):
+            return None  # malformed, and not worth the memory
+        lowered = [name.lower() for name in names]
+        pattern = _Pattern(
+            kept=tuple(index for index, name in enumerate(lowered) if self._passes(name)),
+            connection=tuple(index for index, name in enumerate(lowered) if name == b"connection"),
+        )
+        if sum(map(len, names)) <= _LONGEST_PATTERN:
+            if len(self._patterns) >= _MOST_KNOWN:
+                self._patterns.clear()
+            self._patterns[names] = pattern
+        return pattern
 
-    def _judged(self, name: bytes) -> int:
-        lowered = name.lower()
-        if not name or name.translate(None, _TOKEN):
-            return _MALFORMED
-        if lowered == b"connection":
-            return _NAMES_OTHERS
-        by_prefix = self._prefix is not None and lowered.startswith(self._prefix)
-        return _STAYS if by_prefix or lowered in self._drop else _PASSES
+    def _passes(self, lowered: bytes) -> bool:
+        return lowered not in self._drop and (self._prefix is None or not lowered.startswith(self._prefix))
+
+
+class _Pattern(NamedTuple):
+    """Which headers of a head pass by their name, and which name others that do not."""
+
+    kept: tuple[int, ...]
+    connection: tuple[int, ...]
 
 
 def _named(connection: list[bytes]) -> set[bytes]:
@@ -326,9 +309,9 @@ def _names_these_bytes(name: bytes, value: bytes) -> bool:
     return lowered in _DIGESTS or (lowered == b"etag" and not value.startswith(b"W/"))
 
 
-def _declared_length(value: bytes, before: int | None) -> int:
-    if not value.isdigit() or len(value) > 18 or before not in (None, int(value)):
-        raise UpstreamMalformed("invalid or contradictory Content-Length")
+def _declared_length(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 18:
+        raise UpstreamMalformed("invalid Content-Length")
     return int(value)
 
 

@@ -68,21 +68,22 @@ def run(load: Callable[[], Settings]) -> int:
 
 async def _serve(settings: Settings, load: Callable[[], Settings]) -> int:
     server = Server(settings, load)
-    try:
-        await server.start()
-    except OSError as exc:
-        await server.close()
-        print(f"llm-proxy: cannot listen: {exc.strerror or exc}", file=sys.stderr)
-        return 1
-    if sys.stderr.isatty() or settings.log.format != "json":
-        print(server.banner(), file=sys.stderr, flush=True)
-    gc.collect()
-    gc.freeze()  # what lives as long as the process need not be looked at again and again
-    gc.set_threshold(10_000, 20, 50)
-    try:
-        await server.serve()
-    finally:
-        await server.close()
+    with server.signals():  # before anything listens: until then any of them ends the process as it stands
+        try:
+            await server.start()
+        except OSError as exc:
+            await server.close()
+            print(f"llm-proxy: cannot listen: {exc.strerror or exc}", file=sys.stderr)
+            return 1
+        if sys.stderr.isatty() or settings.log.format != "json":
+            print(server.banner(), file=sys.stderr, flush=True)
+        gc.collect()
+        gc.freeze()  # what lives as long as the process need not be looked at again and again
+        gc.set_threshold(10_000, 20, 50)
+        try:
+            await server.serve()
+        finally:
+            await server.close()
     return 0
 
 
@@ -100,6 +101,7 @@ class Server:
         self._tasks = Tasks()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self._graceful = True
         self._simulators: dict[str, Simulator] = {}
         self._simulated: dict[str, str] = {}
@@ -159,9 +161,8 @@ class Server:
 
     async def serve(self) -> None:
         """Serve until a signal says stop, then drain."""
-        with _signals(self._on_stop, self._on_reload):
-            await self._stopping.wait()
-            await self.drain(grace=self._graceful)
+        await self._stopping.wait()
+        await self.drain(grace=self._graceful)
 
     async def drain(self, *, grace: bool = True) -> None:
         """Stop taking work and let what runs come to its end, as the settings allow. Then nothing is in flight."""
@@ -205,12 +206,23 @@ class Server:
         """Read the configuration again and put it in force for new requests; a bad one leaves the old one running."""
         if self._load is None:
             return False
-        try:
-            settings = await asyncio.to_thread(self._load)
-        except SettingsError as exc:
-            self.metrics.config_reloaded(success=False)
-            log.error("configuration not reloaded, the old one stays in force", extra={"problems": [str(each) for each in exc.problems]})  # noqa: TRY400
-            return False
+        async with self._reloading:
+            try:
+                settings = await asyncio.to_thread(self._load)
+            except SettingsError as exc:
+                return self._not_reloaded([str(each) for each in exc.problems])
+            if settings.anonymous_allowed and not settings.auth.allow_anonymous and not Address(*self.address).is_loopback:
+                # the file may name another address, but this is the one that is listened on
+                return self._not_reloaded([f"auth: it has no credentials, and {_url(*self.address)} can be reached from elsewhere"])
+            await self._put_in_force(settings)
+            return True
+
+    def _not_reloaded(self, problems: list[str]) -> bool:
+        self.metrics.config_reloaded(success=False)
+        log.error("configuration not reloaded, the old one stays in force", extra={"problems": problems})
+        return False
+
+    async def _put_in_force(self, settings: Settings) -> None:
         if (settings.listen, settings.admin, settings.workers) != (self.settings.listen, self.settings.admin, self.settings.workers):
             log.warning("listen, admin.listen and workers take effect after a restart only")
         await self._start_simulators(settings)
@@ -222,7 +234,6 @@ class Server:
         self._tasks.spawn(self._current.swap(runtime), name="retire the old configuration")
         self.metrics.config_reloaded(success=True)
         log.info("configuration reloaded", extra={"source": settings.source})
-        return True
 
     def banner(self) -> str:
         """Return what to tell whoever started it."""
@@ -305,6 +316,10 @@ class Server:
 
     # ---- signals
 
+    def signals(self) -> contextlib.AbstractContextManager[None]:
+        """Take the process's signals for this server, inside the context."""
+        return _signals(self._on_stop, self._on_reload)
+
     def _on_stop(self, number: int) -> None:
         if self._stopping.is_set():
             self._hurry.set()
@@ -312,6 +327,8 @@ class Server:
         self._stopping.set()
 
     def _on_reload(self) -> None:
+        if self.lifecycle.state is not State.READY:
+            return  # its configuration was read a moment ago, or will not be needed any more
         self._tasks.spawn(self.reload(), name="reload")
 
 

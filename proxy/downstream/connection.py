@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from proxy.downstream.departure import DepartureWatch
-from proxy.downstream.response import BEGUN
+from proxy.downstream.response import BEGUN, reset
 from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
 
 WRITE_HIGH: Final = 64 * 1024  # bytes in user space for one client before its upstream is paused
@@ -62,8 +62,9 @@ class ClientConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        # aiohttp private: the count of parsed heads, and the future that `start` waits on between requests
-        if self._messages or self._waiter is None or self._waiter.done():
+        # aiohttp private: how many heads were parsed, and the future that `start` waits on between requests; before the
+        # first one it may not wait yet, because uvloop reads what came with the connection at once
+        if self._request_count and (self._waiter is None or self._waiter.done()):
             self._head_arrived()
         elif data and (self._head_since is None or not self._seen):
             self._await_head(seen=True)
@@ -103,9 +104,9 @@ class ClientConnection(web.RequestHandler):
             self.exchanging.client_resumed()
 
     def abort(self) -> None:
-        """Drop the connection and whatever waits in it."""
+        """Reset the connection, whatever waits in it."""
         if self.transport is not None:
-            self.transport.abort()
+            reset(self.transport)
 
     def expire_head(self, now: float, timeout: float) -> None:
         """Refuse the connection if the head it awaits is overdue; called by the ticker."""

@@ -45,7 +45,9 @@ class Sent(web.StreamResponse):
         return self._keeps
 
     async def prepare(self, request: web.BaseRequest) -> Any:
-        """Do nothing: the head is out."""
+        """Send nothing, for the head is out; but ask a client for its next request only when it takes what it has been given."""
+        if request.protocol.writing_paused:
+            await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Do nothing: the end has been said, or deliberately has not."""
@@ -134,8 +136,7 @@ class Downstream:
         if last:
             self.write(last)
         if not self._chunked and not self._sized:
-            _reset_on_close(transport)
-            transport.abort()
+            reset(transport)
         elif last or transport.get_write_buffer_size():
             transport.close()
         else:
@@ -143,9 +144,9 @@ class Downstream:
         return CLOSED
 
     def abort(self) -> None:
-        """Drop the connection and whatever waits in it, at once."""
+        """Reset the connection: what waits in it, also in the kernel, is dropped at once."""
         if self._transport is not None:
-            self._transport.abort()
+            reset(self._transport)
 
     def _hand_over(self, data: bytes) -> None:
         transport = self._transport
@@ -165,10 +166,12 @@ def _date(second: int) -> bytes:
     return formatdate(second, usegmt=True).encode()
 
 
-def _reset_on_close(transport: asyncio.Transport) -> None:
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection by a RST, which no peer takes for the good end of a body; it goes out even if the peer does not read."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()
 
 
 KEPT: Final = Sent(keep=True)

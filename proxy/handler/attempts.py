@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,8 +63,8 @@ class Attempts:
         self._public_path = public_path  # the path is our own and each provider has its own place for it
         self._stream: Stream = call.stream
         self._runtime = call.runtime
-        self._loop = asyncio.get_running_loop()
         self._refused: Refused | None = None
+        self._whole: bytes | None = None  # the whole body, where it came with its head
         self._attempt: Attempt | None = None
         self._permit: Permit | None = None
         self._backend: Backend | None = None
@@ -86,9 +86,10 @@ class Attempts:
                     await self._wait_for(decision, position)
                     position = decision.next
                 else:
-                    return await self._relay(upstream)
+                    return self._answer_whole(upstream, self._whole) if self._whole is not None else await self._relay(upstream)
         finally:
-            self._conclude("cancelled", Verdict.NOTHING)
+            if self._attempt is not None:
+                self._conclude("cancelled", Verdict.NOTHING)
             self._leave()
 
     # ---- one attempt
@@ -140,7 +141,7 @@ class Attempts:
         attempt.status = head.status
         attempt.reused = upstream.reused
         attempt.headers_seconds = time.monotonic() - attempt.started
-        lowered = {name.lower(): value for name, value in head.headers}
+        lowered = head.fields
         self._call.exchange.upstream_request_id = backend.provider.request_id(lowered)
         if head.status >= 400:
             await self._refuse(upstream, backend, lowered)
@@ -149,10 +150,15 @@ class Attempts:
             raise UpstreamUnexpected(f"status {head.status}, {lowered.get(b'content-type', b'no type')[:80].decode('latin-1')}")
         if head.status >= 300 and self._call.downstream.committed:
             raise UpstreamUnexpected(f"status {head.status}")
-        await self._stream.first_event(upstream, observer, framing)
+        if framing is Framing.WHOLE and not self._call.downstream.committed:
+            self._whole = upstream.take_whole()
+        if self._whole is None:
+            await self._stream.first_event(upstream, observer, framing)
+        else:
+            self._stream.note_whole(self._whole, observer)
         return upstream
 
-    def _observer(self, status: int, headers: dict[bytes, bytes]) -> tuple[Observer, Framing]:
+    def _observer(self, status: int, headers: Mapping[bytes, bytes]) -> tuple[Observer, Framing]:
         """Decide by the head what a body is, and who looks at it."""
         coding = headers.get(b"content-encoding", b"identity").strip().lower()
         if coding not in (b"identity", b"") or self._call.method == b"HEAD":
@@ -166,11 +172,11 @@ class Attempts:
             return Answer(self._call.dialect), Framing.WHOLE
         return Blind(), Framing.OPAQUE
 
-    async def _refuse(self, upstream: UpstreamStream, backend: Backend, headers: dict[bytes, bytes]) -> None:
+    async def _refuse(self, upstream: UpstreamStream, backend: Backend, headers: Mapping[bytes, bytes]) -> None:
         """Read an error answer and raise what it means."""
         reader = BodyReader(ERROR_BODY_LIMIT)
         upstream.attach(reader)
-        timeout = self._loop.call_later(ERROR_BODY_WAIT, reader.give_up)
+        timeout = asyncio.get_running_loop().call_later(ERROR_BODY_WAIT, reader.give_up)
         try:
             await self._stream.wait(reader.end, Phase.FIRST_TOKEN)
         finally:
@@ -181,7 +187,7 @@ class Attempts:
         retry_after = parse_retry_after(headers, reader.body, time.time())
         if refusal.reason == "credentials":
             raise UpstreamCredentials(f"status {status} from {backend.name}")
-        delivered = backend.inbound.deliverable(upstream.head.headers, body_may_change=False)
+        delivered = backend.inbound.deliverable(upstream.head.headers, headers, body_may_change=False)
         self._refused = Refused(status, delivered, reader.body)
         retryable = refusal.transient and status in self._runtime.settings.retry.statuses
         raise UpstreamRefused(status, refusal.reason, retryable=retryable, retry_after=retry_after)
@@ -221,8 +227,9 @@ class Attempts:
             self._repeating = self._runtime.backends[self._targets[decision.next.target].upstream]
             self._repeating.budget.take()
         if decision.wait > 0:
-            over: asyncio.Future[None] = self._loop.create_future()
-            timer = self._loop.call_later(decision.wait, lambda: None if over.done() else over.set_result(None))
+            loop = asyncio.get_running_loop()
+            over: asyncio.Future[None] = loop.create_future()
+            timer = loop.call_later(decision.wait, lambda: None if over.done() else over.set_result(None))
             try:
                 await self._stream.wait(over, Phase.BACKOFF)
             finally:
@@ -254,16 +261,11 @@ class Attempts:
 
     async def _relay(self, upstream: UpstreamStream) -> web.StreamResponse:
         call, stream = self._call, self._stream
-        assert self._backend is not None
-        exchange = call.exchange
-        delivered = self._backend.inbound.deliverable(upstream.head.headers, body_may_change=stream.relay.framing is Framing.EVENTS)
-        if not call.downstream.committed:
-            exchange.status = upstream.head.status
-            if stream.ended_clean and stream.relay.framing is not Framing.EVENTS and call.method != b"HEAD":
-                return self._whole(upstream, delivered)
-            self._begin(upstream.head.status, delivered)
-        else:
+        if call.downstream.committed:
             stream.go_live()
+        else:
+            call.exchange.status = upstream.head.status
+            self._begin(upstream)
         call.free()
         if self._permit is not None:
             self._runtime.health.report(self._permit, Verdict.SUCCESS, time.monotonic())
@@ -274,19 +276,28 @@ class Attempts:
         self._conclude("ok", Verdict.SUCCESS)
         return call.downstream.finish()
 
-    def _whole(self, upstream: UpstreamStream, delivered: Delivered) -> web.StreamResponse:
-        """Answer in one write: the whole body is here before anything was sent."""
+    def _answer_whole(self, upstream: UpstreamStream, body: bytes) -> web.StreamResponse:
+        """Answer in one write: the whole body came with its head, and nothing has been sent yet."""
         call = self._call
-        body = self._stream.whole_body()
+        call.exchange.status = upstream.head.status
+        upstream.close()
         self._conclude("ok", Verdict.SUCCESS)
+        delivered = self._delivered(upstream, body_may_change=False)
         return call.downstream.answer(upstream.head.status, [*delivered.headers, *call.response_headers], body)
 
-    def _begin(self, status: int, delivered: Delivered) -> None:
-        call = self._call
+    def _begin(self, upstream: UpstreamStream) -> None:
+        call, status = self._call, upstream.head.status
         if self._stream.relay.framing is Framing.EVENTS:
+            delivered = self._delivered(upstream, body_may_change=True)
             self._stream.go_live(status, [*stream_headers(delivered.headers), *call.response_headers])
         else:
+            delivered = self._delivered(upstream, body_may_change=False)
             self._stream.go_live(status, [*delivered.headers, *call.response_headers], length=delivered.content_length)
+
+    def _delivered(self, upstream: UpstreamStream, *, body_may_change: bool) -> Delivered:
+        assert self._backend is not None
+        head = upstream.head
+        return self._backend.inbound.deliverable(head.headers, head.fields, body_may_change=body_may_change)
 
     def _bad_end(self, error: ProxyError) -> web.StreamResponse:
         """End an answer that broke after its first event."""

@@ -19,7 +19,7 @@ from proxy.auth import strip_credential_query
 from proxy.dialects.base import RequestView
 from proxy.downstream import Downstream
 from proxy.downstream.response import status_and_headers
-from proxy.errors import Forbidden, InternalError, NotFound, NoUpstream, ProxyError, Unauthenticated, UnsupportedMedia
+from proxy.errors import Drained, Forbidden, InternalError, NotFound, NoUpstream, ProxyError, Unauthenticated, UnsupportedMedia
 from proxy.exchange import Exchange, Outcome
 from proxy.handler import catalogue, pages
 from proxy.handler.answers import refusal, refuse
@@ -31,7 +31,7 @@ from proxy.handler.recorder import Recorder
 from proxy.handler.runtime import Current
 from proxy.handler.surface import Match, Surface
 from proxy.headers import noted, request_id_from, validate_framing, validate_target
-from proxy.lifecycle import Lifecycle
+from proxy.lifecycle import Lifecycle, State
 from proxy.router import Route, Target, candidates
 from proxy.sse.relay import Relay
 from proxy.streaming import Lingering, Stream, Ticker
@@ -225,11 +225,14 @@ class Handler:
         if stream is not None and stream.failure is not None:
             exchange.code, exchange.detail = stream.failure.code, stream.failure.detail
             exchange.close(stream.failure.outcome, now)
+        elif self._lifecycle.state is State.STOPPED:  # it is we who close the connections now
+            exchange.code = Drained.code
+            exchange.close(Outcome.DRAINED, now)
         elif exchange.client_gone_at is not None or call.downstream.gone:
             exchange.client_gone_at = exchange.client_gone_at or now
             exchange.close(Outcome.CLIENT_GONE, now)
         else:
-            exchange.close(Outcome.DRAINED if self._lifecycle.draining else Outcome.PROXY_ERROR, now)
+            exchange.close(Outcome.PROXY_ERROR, now)
 
     def _close(self, call: Call) -> None:
         """Give everything back and record, once; no await, so nothing can come between."""

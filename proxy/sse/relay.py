@@ -58,7 +58,7 @@ class Relay:
         self.observer: Observer | None = None
 
     def __repr__(self) -> str:
-        return f"<Relay {self.framing.value} started={self._started} held={len(self._held)} tail={self._tail!r}>"
+        return f"<Relay {self.framing.value} started={self._started} held={len(self._held)} between_events={self.between_events}>"
 
     @property
     def started(self) -> bool:

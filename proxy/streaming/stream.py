@@ -20,6 +20,7 @@ from proxy.errors import (
     Expired,
     InternalError,
     ProxyError,
+    UpstreamError,
     UpstreamErrorEvent,
     UpstreamMalformed,
     UpstreamReset,
@@ -44,7 +45,7 @@ class Stream:
     """One client's answer in the making. The handler owns it and must `close` it, also when cancelled."""
 
     __slots__ = (
-        "_attempt_until", "_byte_at", "_clock", "_clocks", "_commit_at", "_content_at", "_detached_until", "_done", "_early_framing",
+        "_attempt_until", "_byte_at", "_clock", "_clocks", "_closed", "_commit_at", "_content_at", "_detached_until", "_done", "_early_framing",
         "_early_headers", "_end", "_first", "_first_until", "_held_content", "_live", "_loop", "_paused_at", "_stall", "_started", "_terminal",
         "_upstream", "_waiting", "_whole_until", "downstream", "exchange", "failure", "relay",
     )  # fmt: skip
@@ -77,6 +78,7 @@ class Stream:
         self._done: asyncio.Future[None] | None = None  # the end of the answer, once it is live
         self._upstream: UpstreamStream | None = None
         self._end: BodyEnd | None = None  # how the current attempt's body ended
+        self._closed = False
         self._live = False  # the first event is out: chunks pass straight through
         self._held_content = False
         self._terminal = False
@@ -125,6 +127,8 @@ class Stream:
 
     async def wait(self, work: asyncio.Future[T], phase: Phase) -> T:
         """Wait for *work*, but no longer than the deadlines allow: then UpstreamTimeout. *work* gets that error set."""
+        if self.failure is not None:
+            raise self.failure  # it came while there was nothing to wake
         self.exchange.phase = phase
         began = self._clock()
         self._waiting = work
@@ -132,7 +136,7 @@ class Stream:
             return await work
         finally:
             self._waiting = None
-            self.exchange.upstream_wait += self._clock() - began
+            self._waited(began)
 
     def began_dialing(self) -> float:
         """Note that a connection is being opened."""
@@ -141,7 +145,7 @@ class Stream:
 
     def dialed(self, began: float) -> None:
         """Note that the dialing has ended."""
-        self.exchange.upstream_wait += self._clock() - began
+        self._waited(began)
 
     async def first_event(self, upstream: UpstreamStream, observer: Observer, framing: Framing) -> None:
         """Take *upstream* over and return when its first event is complete: the response may be committed.
@@ -165,6 +169,7 @@ class Stream:
     def go_live(self, status: int = 0, headers: Headers = (), *, length: int | None = None) -> None:
         """Send what is held, behind the head unless that is out already. From here on chunks pass straight through."""
         now = self._clock()
+        self._forgive()
         self._done = self._loop.create_future()
         self._live = True
         self._attempt_until = NEVER
@@ -190,28 +195,28 @@ class Stream:
         # shielded where the upstream may be read on: a handler that is cancelled takes with it what it waits for
         await (asyncio.shield(self._done) if self._clocks.drain else self._done)
 
-    def whole_body(self) -> bytes:
-        """Take the whole body, which has arrived, out of the hold: nothing is committed, and it goes out in one write."""
-        assert self.relay.observer is not None
+    def note_whole(self, body: bytes, observer: Observer) -> None:
+        """Note an answer whose *body* came whole, with its head: it goes out without passing through here."""
         now = self._clock()
-        data = self.relay.release(now)
-        self._count(data)
-        self._note_content(now)
-        self.relay.observer.complete(clean=True)
+        observer.feed(body)
+        observer.complete(clean=True)
+        self.relay.begin(observer, Framing.WHOLE)
         self.exchange.committed = now
-        return data
+        self._count(body)
+        self._note_content(now)
 
     def drop_attempt(self) -> None:
-        """Close the current upstream, if there is one; another attempt may follow."""
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None:
-            upstream.close()
-            if self.exchange.client_gone_at is not None and self.exchange.upstream_closed_at is None:
-                self.exchange.upstream_closed_at = self._clock()
+        """Close the current upstream, if there is one: another attempt follows, and nothing of this one counts any more."""
+        self._close_upstream()
+        self._terminal = False
+        self._forgive()
 
     def close(self) -> None:
         """End it for good: the upstream is given back or closed, the exchange's sums are complete. Idempotent."""
-        self.drop_attempt()
+        if self._closed:
+            return
+        self._closed = True
+        self._close_upstream()
         if self._done is not None:
             self._done.cancel()
         now = self._clock()
@@ -287,7 +292,7 @@ class Stream:
             self._live = False
             self.client_resumed()
         else:
-            self.drop_attempt()
+            self._close_upstream()
 
     # ---- the clock's side
 
@@ -297,6 +302,8 @@ class Stream:
             if now >= self._detached_until:
                 self.fail(UpstreamTruncated("the client had left; not read to the end"))
             return
+        if self.downstream.gone or (self._done is not None and self._done.done()):
+            return  # it is over, and the handler's task about to hear of it
         if not self.downstream.committed:
             if now >= self._commit_at and (self._upstream is None or self.relay.framing is self._early_framing):
                 self._commit_early(now, wall)
@@ -317,9 +324,28 @@ class Stream:
         if waker is not None and not waker.done():
             waker.set_exception(error)
             if self._done is not None:
-                self.drop_attempt()
+                self._close_upstream()
 
     # ---- helpers
+
+    def _waited(self, began: float) -> None:
+        """Count a wait for the upstream, as far as the client had nothing yet."""
+        committed = self.exchange.committed
+        until = self._clock() if committed is None else committed
+        if until > began:
+            self.exchange.upstream_wait += until - began
+
+    def _forgive(self) -> None:
+        """Forget the deadline that an attempt has missed: it did not end the answer."""
+        if isinstance(self.failure, UpstreamError):
+            self.failure = None
+
+    def _close_upstream(self) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.close()
+            if self.exchange.client_gone_at is not None and self.exchange.upstream_closed_at is None:
+                self.exchange.upstream_closed_at = self._clock()
 
     @property
     def _expires(self) -> float:
@@ -431,5 +457,6 @@ class Stream:
         self.exchange.backpressure_seconds += pause
         self._byte_at += pause
         self._content_at += pause
+        self._attempt_until += pause
         self._first_until += pause
         self._whole_until += pause

@@ -71,7 +71,10 @@ class Ticker:
     def _tick(self) -> None:
         now = time.monotonic()
         self._lag(max(0.0, now - self._due))
-        self._each_period(now)
+        try:
+            self._each_period(now)
+        except Exception:
+            log.exception("the work of a period failed")  # the clock of all streams goes on
         self._walk(iter(tuple(self._members)))
 
     def _walk(self, members: Iterator[Ticking]) -> None:

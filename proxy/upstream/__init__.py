@@ -6,4 +6,17 @@ from proxy.upstream.dial import Addresses, Dialer, Network
 from proxy.upstream.pool import BodyReader, OutboundRequest, Pool, UpstreamStream
 from proxy.upstream.response import ResponseHead
 
-__all__ = ["Addresses", "Backend", "BodyEnd", "BodyReader", "Dialer", "Network", "OutboundRequest", "Outgoing", "Pool", "ResponseHead", "Sink", "UpstreamStream"]
+__all__ = [
+    "Addresses",
+    "Backend",
+    "BodyEnd",
+    "BodyReader",
+    "Dialer",
+    "Network",
+    "OutboundRequest",
+    "Outgoing",
+    "Pool",
+    "ResponseHead",
+    "Sink",
+    "UpstreamStream",
+]

@@ -52,7 +52,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_early", "_early_size", "_end", "_failure", "_feed", "_framing", "_head", "_loop", "_on_idle_lost", "_open",
-        "_reader", "_reading", "_request_sent", "_sink", "_write_waiter", "answered", "exchanges", "idle_since", "transport",
+        "_poll", "_reader", "_reading", "_request_sent", "_sink", "_write_waiter", "answered", "exchanges", "idle_since", "transport",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_idle_lost: Callable[[UpstreamConnection], None]) -> None:
@@ -76,6 +76,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._end: BodyEnd | None = None
         self._write_waiter: asyncio.Future[None] | None = None
         self._failure: ProxyError | None = None  # why no exchange can begin any more
+        self._poll: select.poll | None = None  # asks the kernel about this socket; made when first needed
 
     # the exchange
 
@@ -132,6 +133,13 @@ class UpstreamConnection(asyncio.Protocol):
         if self._end is not None:
             self._tell_end(self._end)
 
+    def take_whole(self) -> bytes | None:
+        """Take the body if all of it came with the head; None if it did not, and then nothing is taken."""
+        if self._end is not BodyEnd.COMPLETE:
+            return None
+        early, self._early, self._early_size = self._early, [], 0
+        return early[0] if len(early) == 1 else b"".join(early)
+
     def pause(self) -> None:
         """Stop reading: the client does not keep up."""
         if self._reading and self.transport is not None:
@@ -154,9 +162,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._drop()
 
     def to_idle(self, now: float) -> None:
-        """Mark the connection as waiting in the pool."""
+        """Mark the connection as waiting in the pool, with nothing left of its last exchange."""
         self._sink = None
         self._head = None
+        self._early, self._early_size = [], 0
         self.idle_since = now
         self.resume()
 
@@ -189,9 +198,10 @@ class UpstreamConnection(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return True
-        poll = select.poll()
-        poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
     # asyncio.Protocol
 

@@ -66,6 +66,10 @@ class UpstreamStream:
         """Whether the whole answer has been received, though perhaps not yet been taken."""
         return self._closed or self._connection.ended
 
+    def take_whole(self) -> bytes | None:
+        """Take the body if all of it came with the head; None if it did not, and then nothing is taken."""
+        return self._connection.take_whole()
+
     def attach(self, sink: Sink) -> None:
         """Give the body to *sink*, beginning with what has come already."""
         self._connection.attach(sink)
@@ -154,9 +158,7 @@ class Pool:
         self._busy.add(connection)
         upload = None
         try:
-            answer = connection.send(
-                request.head, request.body, expects_head=request.expects_head, whole=request.more is None
-            )
+            answer = connection.send(request.head, request.body, expects_head=request.expects_head, whole=request.more is None)
             if request.more is not None:
                 upload = self._uploads.spawn(_upload(connection, request.more), name="upload")
             head = await waiter.wait(answer, Phase.HEADERS)
@@ -188,7 +190,7 @@ class Pool:
         # the last one used is the one least likely to be stale
         while self._idle and self.in_use < self._max:
             connection = self._idle.pop()
-            if not connection.unread:
+            if not connection.unread:  # half a microsecond, and no unasked response is ever taken for another tenant's answer
                 return connection
             connection.abort()
         return None

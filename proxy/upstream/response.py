@@ -6,9 +6,8 @@ and a body without length is never complete in here; neither leaves the connecti
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 import httptools
 
@@ -21,12 +20,12 @@ _OWS: Final = b" \t"  # RFC 9110 5.6.3
 _FIELD_OVERHEAD: Final = len(b": \r\n")
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
-    """Status and headers of a final response, as received."""
+class ResponseHead(NamedTuple):
+    """Status and headers of a final response, as received; `fields` has them by lower-case name, the last of each."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
+    fields: Mapping[bytes, bytes]
 
     @property
     def size(self) -> int:
@@ -83,9 +82,13 @@ class ResponseReader:
             return
         if len(headers) > FIELDS_LIMIT:
             raise UpstreamMalformed("too many header fields in the response")
+        fields = {name.lower(): value for name, value in headers}
         if not self._expects_head and status not in (204, 304):
-            self.close_delimited = _has_no_length(headers)
-        self.head = ResponseHead(status, tuple(headers))
+            if b"transfer-encoding" in fields:
+                _check_coding(headers)
+            else:
+                self.close_delimited = b"content-length" not in fields
+        self.head = ResponseHead(status, tuple(headers), fields)
         if self._expects_head:
             self.complete = True
             raise _Over
@@ -117,17 +120,8 @@ def _check_interim(status: int) -> None:
         raise UpstreamMalformed(f"status {status}")
 
 
-def _has_no_length(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a body is delimited by nothing; raises UpstreamMalformed for a coding that nobody asked for (RFC 9112 6.1)."""
-    no_length = True
-    coded = False
-    for name, value in headers:
-        lowered = name.lower()
-        if lowered == b"content-length":
-            no_length = False
-        elif lowered == b"transfer-encoding":
-            if coded or value.lower() != b"chunked":
-                raise UpstreamMalformed("a transfer coding that nobody asked for")
-            no_length = False
-            coded = True
-    return no_length
+def _check_coding(headers: list[tuple[bytes, bytes]]) -> None:
+    """Raise UpstreamMalformed for a coding that nobody asked for (RFC 9112 6.1)."""
+    codings = [value.lower() for name, value in headers if name.lower() == b"transfer-encoding"]
+    if codings != [b"chunked"]:
+        raise UpstreamMalformed("a transfer coding that nobody asked for")

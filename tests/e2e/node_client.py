@@ -62,8 +62,12 @@ class NodeClient:
     async def use(self, house: House, use: str, scenario: str = "ok;pace=0", *, key: str = KEY, **options: Any) -> Any:
         """Run one of the program's uses to its end and return what it told."""
         process = await self.start(house, use, scenario, key=key, **options)
-        async with asyncio.timeout(WITHIN):
-            told, troubles = await process.communicate(b"")
+        try:
+            async with asyncio.timeout(WITHIN):
+                told, troubles = await process.communicate(b"")
+        except TimeoutError:
+            process.kill()
+            raise
         assert process.returncode == 0, troubles.decode()
         return json.loads(told)
 

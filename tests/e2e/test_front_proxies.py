@@ -157,6 +157,7 @@ async def test_broken_stream_is_no_finished_one(front: Front, broken: str) -> No
 
     assert response.status == 200
     assert b'"content":"' in body
+    assert (b'"code":"upstream_truncated"' in body) == broken.startswith("truncate")
     assert DONE not in body
     assert response.end is not End.CLEAN
 

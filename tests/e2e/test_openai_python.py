@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from statistics import median
+from typing import Any
 
 import openai
 import orjson
@@ -16,6 +17,7 @@ from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolPara
 from openai.types.responses import FunctionToolParam, ResponseStreamEvent
 from pydantic import BaseModel
 
+from proxy.tasks import Tasks
 from tests.e2e.parts import STOPPED_WITHIN, backend_url, begun, demo, simulator, stopped
 from tests.support.house import KEY, House, open_house
 
@@ -35,7 +37,7 @@ RESPONSE_WEATHER: FunctionToolParam = {"type": "function", "name": "weather", "p
 QUICK = {"X-Test-Scenario": "ok;pace=0"}
 
 # Ways to read a text. The same ones with and without silence, and without the proxy, so that texts can be compared.
-Told = Callable[[AsyncOpenAI, str], Awaitable[str]]
+Told = Callable[[AsyncOpenAI, str], Coroutine[Any, Any, str]]
 
 
 class Forecast(BaseModel):
@@ -362,7 +364,7 @@ async def test_closed_stream_stops_the_backend_at_once(house: House, client: Asy
 async def test_request_that_is_cancelled_before_its_first_token_stops_the_backend(
     house: House, client: AsyncOpenAI, told: Told
 ) -> None:
-    asked = asyncio.ensure_future(told(client, "slow_first_token;delay=60s"))  # noqa: TID251 - an application's task
+    asked = Tasks().spawn(told(client, "slow_first_token;delay=60s"), name="an application's request")
     await begun(simulator(house))
 
     asked.cancel()

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from proxy.downstream.connection import WRITE_HIGH
+from proxy.settings import Settings
+from proxy.tasks import Tasks
 from tests.support.answers import FINISH, KEEPALIVE, TOKEN, ask, delta, intervals_pass, only_record, quick, send, streams, until
 from tests.support.client import End, RawClient
-from tests.support.house import House, open_house
+from tests.support.house import BEARER, House, open_house
 from tests.support.loops import both_loops
 from tests.support.steps import Step
 from tests.support.upstream import DONE, Gate, How, Reply, Upstream, answer, stream
@@ -45,7 +47,7 @@ async def test_a_slow_reader_pauses_the_upstream_and_gets_everything_in_the_end(
         response = await ask(client)
         await response.read_until(TOKEN)
         client.pause()
-        sent = await stuck(house, upstream)
+        sent = await stuck(upstream)
         held = max(stream.downstream.pending for stream in streams(house))
         client.resume()
         body = await response.read()
@@ -69,13 +71,13 @@ async def test_a_client_that_does_not_read_its_answers_is_not_asked_what_it_want
 
         for _ in range(12):
             await send(client, stream=False)
-        await asyncio.sleep(0.3)
-        served = len(upstream.requests)
+        served = await at_rest(lambda: len(upstream.requests))
         client.resume()
         bodies = [await (await client.response()).read() for _ in range(12)]
 
         assert served < 6, "a few are in the kernel, and one in memory"
         assert bodies == [text] * 12
+        await until(lambda: not len(house.server.ticker))
 
 
 async def test_while_the_client_does_not_read_the_clocks_of_the_upstream_stand_still() -> None:
@@ -86,7 +88,7 @@ async def test_while_the_client_does_not_read_the_clocks_of_the_upstream_stand_s
         response = await ask(client)
         await response.read_until(TOKEN)
         client.pause()
-        await stuck(house, upstream)
+        await stuck(upstream)
         await intervals_pass(house, upstream, count=10)
         client.resume()
         await response.read()
@@ -126,7 +128,7 @@ async def test_a_client_that_reads_nothing_for_write_stall_is_aborted(version: s
         response = await ask(client, version=version)
         await response.read_until(TOKEN)
         client.pause()
-        await stuck(house, upstream)
+        await stuck(upstream)
         since = time.monotonic()
         closed = await upstream.closed()
 
@@ -149,7 +151,7 @@ async def test_a_client_that_reads_slowly_is_not_aborted() -> None:
         response = await ask(client)
         await response.read_until(TOKEN)
         client.pause()
-        sent = await stuck(house, upstream)
+        sent = await stuck(upstream)
         deadline = time.monotonic() + 1
         while time.monotonic() < deadline:
             taken = client.wire.received
@@ -190,7 +192,7 @@ async def test_p16_a_client_that_leaves_without_reading_is_gone_at_once(leave: C
         response = await ask(client)
         await response.read_until(TOKEN)
         client.pause()
-        await stuck(house, upstream)
+        await stuck(upstream)
         left = time.monotonic()
         leave(client)
         await house.server.lifecycle.idle()
@@ -201,17 +203,45 @@ async def test_p16_a_client_that_leaves_without_reading_is_gone_at_once(leave: C
         assert (await only_record(house))["outcome"] == "client_gone"
 
 
+async def test_an_upload_waits_for_an_upstream_that_does_not_read() -> None:
+    body = bytes(32 << 20)
+    async with Upstream(reads=False) as upstream, open_house(uploading(upstream.url)) as house, house.client() as client:
+        upstream.script(answer({"id": "file-1"}))
+
+        sending = Tasks().spawn(client.send_request("POST", "/upstream/a/v1/files", BEARER, body), name="upload")
+        await upstream.connected()
+        await until(lambda: client.wire.congested)
+        await at_rest(client.wire.transport.get_write_buffer_size)
+        assert not sending.done(), "somebody on the way has taken all of it"
+        upstream.read()
+        response = await client.response()
+
+        assert response.status == 200
+        assert (await upstream.request()).body == body
+        await sending
+
+
+def uploading(url: str) -> Settings:
+    """Return settings under which a file is passed on while it comes."""
+    return quick(url, upstreams={"a": {"passthrough": ["/v1/files"]}}, retry={"max_body": "16KiB"}, limits={"body": "1GiB"})
+
+
 def slow(house: House) -> RawClient:
     """Return a client whose kernel takes little for it."""
     return house.client(receive_buffer=8192)
 
 
-async def stuck(house: House, upstream: Upstream, n: int = 0) -> int:
-    """Wait until connection *n* of the upstream cannot send any more because it is not read; return how much it has sent."""
-    connection = await upstream.connected(n)
-    while True:
-        await until(lambda: connection.congested or connection.closed is not None)
-        sent = connection.sent_bytes
-        await asyncio.sleep(0.05)
-        if connection.congested and connection.sent_bytes == sent:
-            return sent
+async def stuck(upstream: Upstream) -> int:
+    """Wait until the upstream cannot send any more because it is not read; return how much it has sent."""
+    connection = await upstream.connected()
+    await until(lambda: connection.congested)
+    return await at_rest(lambda: connection.sent_bytes)
+
+
+async def at_rest(count: Callable[[], int]) -> int:
+    """Wait until *count* does not change any more, and return it."""
+    before = -1
+    while before != (now := count()):
+        before = now
+        await asyncio.sleep(0.1)
+    return now

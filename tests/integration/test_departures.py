@@ -18,7 +18,7 @@ import pytest
 from proxy.exchange import Phase
 from proxy.settings import Settings
 from tests.support.answers import FINISH, KEEPALIVE, TOKEN, ask, only_record, quick, send, until
-from tests.support.client import RawClient
+from tests.support.client import End, RawClient
 from tests.support.house import BEARER, House, chat, open_house
 from tests.support.loops import both_loops
 from tests.support.steps import Script
@@ -194,6 +194,19 @@ async def test_p16_a_pooled_connection_is_closed_too_and_not_pooled_again() -> N
         assert not (await upstream.request(1)).fresh
         assert closed.at - left < BOUND
         assert (await upstream.request(2)).fresh
+
+
+async def test_p16_a_client_that_half_closes_over_http_1_0_does_not_get_a_good_end() -> None:
+    """It may still be reading, and for it a FIN says that the answer is complete."""
+    async with Upstream() as upstream, open_house(quick(upstream.url)) as house, house.client() as client:
+        upstream.script(stream(TOKEN, Hang()))
+
+        response = await ask(client, version="1.0")
+        await response.read_until(TOKEN)
+        client.half_close()
+        await response.read()
+
+        assert response.end is End.RESET
 
 
 async def test_each_request_is_recorded_once_however_its_client_and_its_upstream_race() -> None:

@@ -14,6 +14,7 @@ from tests.integration.asking import BUSY, GOOD, WHOLE, ask, attempts, without_c
 from tests.support.answers import ERROR_EVENT, KEEPALIVE, TOKEN, quick
 from tests.support.client import End, RawClient, Response
 from tests.support.house import BEARER, CHAT, House, chat, open_house
+from tests.support.loops import both_loops
 from tests.support.upstream import (
     Fin,
     Gate,
@@ -27,6 +28,8 @@ from tests.support.upstream import (
     stream,
     verbatim,
 )
+
+pytestmark = both_loops
 
 Pair = tuple[Upstream, Upstream]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 import time
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -25,16 +23,15 @@ from tests.support.answers import (
     quick,
     sse,
 )
-from tests.support.client import End, RawClient, Response
+from tests.support.client import End
 from tests.support.house import CHAT, open_house
 from tests.support.steps import Step
-from tests.support.upstream import DONE, Fin, Gate, Hang, Pause, Reply, Upstream, answer, stream, verbatim
+from tests.support.upstream import DONE, Gate, Hang, Pause, Upstream, stream
 
 AFTER_ID = b": keepalive\n"
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 COMPLETION = sse({"choices": [{"index": 0, "text": "Hi", "finish_reason": None}]})
 PROCESSING = b": OPENROUTER PROCESSING\n\n"
-JSON = {"choices": [{"message": {"content": "Hi"}}]}
 
 
 def numbered(number: int) -> bytes:
@@ -253,83 +250,3 @@ async def test_keepalives_are_counted_before_and_after_the_first_token() -> None
         assert (await only_record(house))["keepalives"] == before + after
         assert await house.metric("llm_proxy_keepalives_sent_total", route="chat", phase="before") == before
         assert await house.metric("llm_proxy_keepalives_sent_total", route="chat", phase="after") == after
-
-
-# White space before a slow JSON answer, for those who switch it on.
-
-SPACES = {"json_keepalive_after": "80ms"}
-
-
-async def test_a_slow_json_answer_is_preceded_by_white_space() -> None:
-    async with Upstream() as upstream, open_house(quick(upstream.url, streaming=SPACES)) as house, house.client() as client:
-        upstream.script(replace(answer(JSON), before=[Gate("head")]))
-
-        response = await spaced(client)
-        upstream.open("head")
-        body = await response.read()
-
-        assert response.status == 200
-        assert response.header("content-type") == "application/json"
-        assert response.header("content-length") is None
-        assert body.lstrip(b" ") == json.dumps(JSON).encode()
-        assert response.end is End.CLEAN
-        assert (await only_record(house))["outcome"] == "completed"
-
-
-async def test_nothing_is_put_into_the_json_itself() -> None:
-    text = json.dumps(JSON).encode()
-    async with Upstream() as upstream, open_house(quick(upstream.url, streaming=SPACES)) as house, house.client() as client:
-        upstream.script(replace(answer(text), body=[Gate("head"), text[:9], Gate("rest"), text[9:]], length=len(text)))
-
-        response = await spaced(client)
-        upstream.open("head")
-        await response.read_until(text[:9])
-        await intervals_pass(house, upstream)
-        assert not client.wire.inbox
-        upstream.open("rest")
-
-        assert (await response.read()).lstrip(b" ") == text
-
-
-async def test_a_json_answer_in_time_is_left_alone() -> None:
-    async with Upstream() as upstream, open_house(quick(upstream.url, streaming=SPACES)) as house, house.client() as client:
-        upstream.script(answer(JSON))
-
-        response = await ask(client, stream=False)
-
-        assert await response.read() == json.dumps(JSON).encode()
-        assert response.header("content-length") == str(len(response.body))
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [
-        pytest.param(verbatim(Gate("head"), Fin()), id="closed"),
-        pytest.param(replace(answer({"error": {"message": "no"}}, 400), before=[Gate("head")]), id="refused"),
-        pytest.param(replace(stream(TOKEN, DONE), before=[Gate("head")]), id="not JSON"),
-        pytest.param(replace(answer(b'{"half'), before=[Gate("head")], length=99, body=[b'{"half', Fin()]), id="cut"),
-    ],
-)
-async def test_a_failure_behind_white_space_aborts_the_connection(failure: Reply) -> None:
-    once = {"attempts": 1}
-    async with (
-        Upstream() as upstream,
-        open_house(quick(upstream.url, streaming=SPACES, retry=once)) as house,
-        house.client() as client,
-    ):
-        upstream.script(failure)
-
-        response = await spaced(client)
-        upstream.open("head")
-        body = await response.read()
-
-        assert body.lstrip(b" ") in (b"", b'{"half')
-        assert response.end is End.ABORTED
-        assert (await only_record(house))["outcome"] != "completed"
-
-
-async def spaced(client: RawClient) -> Response:
-    """Ask for a whole answer and return the response when some white space of it is there."""
-    response = await ask(client, stream=False)
-    await response.read_until(b"   ")
-    return response

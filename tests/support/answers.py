@@ -64,7 +64,7 @@ def quick(
         "idle_timeout": "4s",
         "content_timeout": "4s",
     }
-    plain = {"keepalive_style": "auto", "keepalive_text": "keepalive", "commit_after": "4s"}
+    plain = {"keepalive_style": "auto", "keepalive_text": "keepalive", **clocks}
     targets = [{"upstream": chr(ord("a") + index)} for index in range(len(urls))]
     models = [
         {"name": METRONOME, "targets": targets[:1], "streaming": plain},

@@ -15,6 +15,7 @@ class HandClock:
 
     def __init__(self) -> None:
         self.now = START
+        self.cpu = 0.0
 
     def install(self, monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
         """Let these modules read this clock."""
@@ -26,8 +27,16 @@ class HandClock:
         self.now += seconds
         return self.now
 
+    def work(self, seconds: float) -> float:
+        """Let time pass that our own thread spends on its CPU."""
+        self.cpu += seconds
+        return self.move(seconds)
+
     def monotonic(self) -> float:
         return self.now
 
     def time(self) -> float:
         return WALL + self.now - START
+
+    def thread_time(self) -> float:
+        return self.cpu

@@ -117,9 +117,13 @@ def dialer(
 
 
 @asynccontextmanager
-async def pool_to(to: Upstream | Dialer, *, tls: ssl.SSLContext | None = None, max_connections: int = 8, timeout: float = WITHIN) -> AsyncIterator[Pool]:
+async def pool_to(
+    to: Upstream | Dialer, *, tls: ssl.SSLContext | None = None, max_connections: int = 8, timeout: float = WITHIN
+) -> AsyncIterator[Pool]:
     """Lend a pool. At the end no exchange may hold a connection."""
-    pool = Pool(dialer(to.port, tls=tls) if isinstance(to, Upstream) else to, max_connections=max_connections, connect_timeout=timeout)
+    pool = Pool(
+        dialer(to.port, tls=tls) if isinstance(to, Upstream) else to, max_connections=max_connections, connect_timeout=timeout
+    )
     try:
         yield pool
         assert pool.in_use == 0, pool
@@ -153,6 +157,11 @@ async def connected(to: Upstream, tls: ssl.SSLContext | None = None) -> AsyncIte
         yield made
     finally:
         made.abort()
-        async with asyncio.timeout(WITHIN):
-            while made.transport is not None:  # noqa: ASYNC110 - it rings no bell
-                await asyncio.sleep(0)
+        await until_lost(made)
+
+
+async def until_lost(connection: UpstreamConnection) -> None:
+    """Wait until the event loop has let go of *connection*."""
+    async with asyncio.timeout(WITHIN):
+        while connection.transport is not None:  # noqa: ASYNC110 - it rings no bell
+            await asyncio.sleep(0)
