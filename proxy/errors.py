@@ -1,23 +1,22 @@
 """The one tree of failures: each class carries the answer, each instance the detail.
 
-    ProxyError
-    ├── RequestError                 the client's own doing
-    │   ├── BadRequest 400           ├── NotFound 404            ├── UnsupportedMedia 415
-    │   ├── Unauthenticated 401      ├── ModelNotFound 404       ├── HeadersTooLarge 431
-    │   ├── Forbidden 403            ├── MethodNotAllowed 405    ├── UnsupportedFraming 501
-    │   ├── BodyTimeout 408          ├── BodyTooLarge 413        └── UnsupportedVersion 505
-    │   ├── HeadersTimeout 408       ├── ExpectationFailed 417
-    ├── LimitError                   a limit of this proxy
-    │   ├── TooManyStreams 503       ├── TooManyStreamsOfSubject 429   └── BodiesFull 503
-    ├── Draining 503
-    ├── Expired, ClientStalled       ends of a live stream, told in-band or by an abort
-    ├── InternalError 500            our own fault
-    └── UpstreamError                the backend's doing, or the way to it
-        ├── NoUpstream 503           ├── UpstreamClosed 502       ├── UpstreamTruncated 502
-        ├── UpstreamBusy 503         ├── UpstreamReset 502        ├── UpstreamStalled 504
-        ├── UpstreamDnsFailed 502    ├── UpstreamMalformed 502    ├── UpstreamRefused (its own status)
-        ├── UpstreamConnectFailed    ├── UpstreamTimeout 504      ├── UpstreamCredentials 502
-        └── UpstreamTlsFailed 502    └── UpstreamErrorEvent 502
+    ProxyError 500
+    ├── RequestError 400          the client's own doing: the request cannot be served as it is
+    │       BadRequest 400              Unauthenticated 401         Forbidden 403               NotFound 404
+    │       ModelNotFound 404           MethodNotAllowed 405        BodyTimeout 408             HeadersTimeout 408
+    │       BodyTooLarge 413            UnsupportedMedia 415        ExpectationFailed 417       HeadersTooLarge 431
+    │       UnsupportedFraming 501      UnsupportedVersion 505
+    ├── LimitError 503            a limit of this proxy is reached
+    │       TooManyStreams 503          TooManyStreamsOfSubject 429 BodiesFull 503
+    ├── Draining 503              this process is about to stop
+    │       Drained 503           … and has stopped a live stream, told in-band or by an abort
+    ├── Expired 504, ClientStalled 408   ends of a live stream, told in the same ways
+    ├── InternalError 500         a fault of our own
+    └── UpstreamError 502         the backend's doing, or the way to it
+            NoUpstream 503              UpstreamBusy 503            UpstreamDnsFailed 502       UpstreamConnectFailed 502
+            UpstreamTlsFailed 502       UpstreamClosed 502          UpstreamReset 502           UpstreamMalformed 502
+            UpstreamTimeout 504         UpstreamStalled 504         UpstreamTruncated 502       UpstreamErrorEvent 502
+            UpstreamUnexpected 502      UpstreamCredentials 502     UpstreamRefused 502 (for the client: the upstream's own)
 
 A class says which status and stable code the client sees, whose fault it was, which outcome word the exchange gets,
 and whether another attempt may follow. `detail` is for the operator's log; `public` is for the client and never holds a
@@ -73,8 +72,6 @@ class ProxyError(Exception):
 
 
 class RequestError(ProxyError):
-    """The request cannot be served as it is."""
-
     status = 400
     code = "invalid_request"
     kind = Kind.INVALID_REQUEST
@@ -105,8 +102,6 @@ class Unauthenticated(RequestError):
 
 
 class Forbidden(RequestError):
-    """The credential is good, but not for this."""
-
     status = 403
     code = "forbidden"
     kind = Kind.PERMISSION
@@ -197,8 +192,6 @@ class UnsupportedVersion(RequestError):
 
 
 class LimitError(ProxyError):
-    """A limit of this proxy is reached."""
-
     status = 503
     code = "overloaded"
     kind = Kind.OVERLOADED
@@ -264,8 +257,6 @@ class InternalError(ProxyError):
 
 
 class UpstreamError(ProxyError):
-    """The backend failed, or the way to it did."""
-
     status = 502
     code = "upstream_error"
     outcome = Outcome.UPSTREAM_UNREACHABLE
@@ -274,8 +265,6 @@ class UpstreamError(ProxyError):
 
 
 class NoUpstream(UpstreamError):
-    """Every candidate is unavailable at the moment."""
-
     status = 503
     code = "no_upstream"
     kind = Kind.OVERLOADED

@@ -142,11 +142,10 @@ class Server:
             max_line_size=16384,
             max_field_size=16384,
         )
-        admin = AdminListener(
-            settings.admin.listen, self.metrics, Views(ready=self._ready_word, upstreams=self._upstreams, config=self._config)
-        )
+        views = Views(ready=self._ready_word, upstreams=self._upstreams, config=self._config)
+        admin = AdminListener(settings.admin.listen, self.metrics, views)
+        self._closers.append(admin.close)  # also one that could not listen has something to close
         self.admin_url = "http://" + await admin.start()
-        self._closers.append(admin.close)
         self._listener = _listen(settings.listen)
         self._runner = web.ServerRunner(self._public, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -237,9 +236,7 @@ class Server:
 
     def banner(self) -> str:
         """Return what to tell whoever started it."""
-        return banner(
-            self.settings, listening=_url(*self.address), admin=self.admin_url, simulated=tuple(self._simulated)
-        )
+        return banner(self.settings, listening=_url(*self.address), admin=self.admin_url, simulated=tuple(self._simulated))
 
     # ---- parts
 

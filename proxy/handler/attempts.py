@@ -105,8 +105,8 @@ class Attempts:
         self._permit = self._runtime.health.admit(target.upstream, time.monotonic(), only=len(self._targets) == 1 or position.repeats > 0)
         if self._permit is None:
             raise UpstreamBusy("its circuit is open")
-        self._stream.begin_attempt(
-            another=self._runtime.policy.another_target_left(position, len(self._targets), replayable=self._replayable)
+        self._stream.deadlines.begin_attempt(
+            time.monotonic(), another=self._runtime.policy.another_target_left(position, len(self._targets), replayable=self._replayable)
         )
         upstream = await backend.pool.open(self._request(backend, target), self._stream)
         try:
@@ -211,7 +211,7 @@ class Attempts:
                 position=position,
                 budget_free=tuple(backends[target.upstream].budget.free for target in self._targets),
                 now=now,
-                deadline=self._stream.first_until,
+                deadline=self._stream.deadlines.answer_until,
                 commit_at=self._stream.commit_at,
                 event_relayed=self._stream.relay.started or self._call.downstream.gone,
                 replayable=self._replayable,
@@ -242,8 +242,8 @@ class Attempts:
         call.exchange.detail = failure.detail
         if self._runtime.policy.should_tell_client_not_to_retry(failure, why):
             call.response_headers.append(_SHOULD_NOT_RETRY)
-        if isinstance(failure, UpstreamErrorEvent) and self._stream.attached is not None:
-            return await self._relay(self._stream.attached)
+        if isinstance(failure, UpstreamErrorEvent) and self._stream.upstream is not None:
+            return await self._relay(self._stream.upstream)
         if isinstance(failure, UpstreamRefused) and self._refused is not None:
             return self._pass_on(failure, self._refused)
         raise failure

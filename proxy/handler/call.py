@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final
 
@@ -154,7 +155,7 @@ class Call:
             except TimeoutError as exc:
                 raise BodyTimeout(f"no byte of the body for {limits.body_timeout:g}s") from exc
             if self.stream is not None:
-                self.stream.upload_moved()
+                self.stream.deadlines.upload_moved(time.monotonic())
             if not piece:
                 return
             size += len(piece)

@@ -44,6 +44,8 @@ async def test_stream(call: Call) -> web.StreamResponse:
     call.exchange.stream = True
     call.exchange.status = 200
     call.downstream.begin(200, [*stream_headers(), *call.response_headers])
+    if call.method == b"HEAD":
+        return call.downstream.finish()
     call.exchange.committed = began = time.monotonic()
     for number in range(1, count + 1):
         await asyncio.sleep(max(0.0, began + (number - 1) * interval - time.monotonic()))
@@ -56,14 +58,19 @@ async def test_stream(call: Call) -> web.StreamResponse:
 
 
 def _wanted(query: bytes) -> tuple[int, float]:
-    values = {"count": "10", "interval": "1"}
-    for name, value in parse_qsl(query[1:].decode("latin-1"), keep_blank_values=True):
-        if name in values:
-            values[name] = value
+    given = dict(parse_qsl(query[1:].decode("latin-1"), keep_blank_values=True))
     try:
-        count, interval = int(values["count"]), float(values["interval"])
+        count = int(given.get("count", "10"))
     except ValueError as exc:
-        raise BadRequest("count must be a whole number and interval a number of seconds.") from exc
-    if not (1 <= count <= 1000 and 0 <= interval <= 60 and count * interval <= 3600):
-        raise BadRequest("count must be 1 to 1000, interval 0 to 60 seconds, and both together at most an hour.")
+        raise BadRequest("count must be a whole number.", param="count") from exc
+    try:
+        interval = float(given.get("interval", "1"))
+    except ValueError as exc:
+        raise BadRequest("interval must be a number of seconds.", param="interval") from exc
+    if not 1 <= count <= 1000:
+        raise BadRequest("count must be 1 to 1000.", param="count")
+    if not 0 <= interval <= 60:
+        raise BadRequest("interval must be 0 to 60 seconds.", param="interval")
+    if count * interval > 3600:
+        raise BadRequest("count times interval must be an hour at most.", param="count")
     return count, interval

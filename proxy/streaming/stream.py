@@ -15,22 +15,12 @@ from typing import Any, Final, TypeVar
 
 from proxy.dialects.base import CONTENT, TERMINAL, Framing, Observer
 from proxy.downstream import Downstream, Headers
-from proxy.errors import (
-    ClientStalled,
-    Expired,
-    InternalError,
-    ProxyError,
-    UpstreamError,
-    UpstreamErrorEvent,
-    UpstreamMalformed,
-    UpstreamReset,
-    UpstreamStalled,
-    UpstreamTimeout,
-    UpstreamTruncated,
-)
+from proxy.errors import ClientStalled, Expired, ProxyError, UpstreamError, UpstreamErrorEvent, UpstreamTruncated
 from proxy.exchange import Exchange, Phase
 from proxy.sse.relay import Held, Relay
 from proxy.streaming.clocks import NEVER, Clocks, WriteStall
+from proxy.streaming.deadlines import Deadlines
+from proxy.streaming.endings import CLEAN, broken, failure_of
 from proxy.upstream import BodyEnd, UpstreamStream
 
 T = TypeVar("T")
@@ -38,16 +28,14 @@ T = TypeVar("T")
 AFTER_END: Final = 2.0  # seconds that an upstream may keep its connection open behind a finished answer
 HOLD_PAUSE: Final = 64 * 1024  # held bytes at which reading pauses until the response is committed
 
-_CLEAN: Final = (BodyEnd.COMPLETE, BodyEnd.CLOSED)
 
 
 class Stream:
     """One client's answer in the making. The handler owns it and must `close` it, also when cancelled."""
 
     __slots__ = (
-        "_attempt_until", "_byte_at", "_clock", "_clocks", "_closed", "_commit_at", "_content_at", "_detached_until", "_done", "_early_framing",
-        "_early_headers", "_end", "_first", "_first_until", "_held_content", "_live", "_loop", "_paused_at", "_stall", "_started", "_terminal",
-        "_upstream", "_waiting", "_whole_until", "downstream", "exchange", "failure", "relay",
+        "_clock", "_clocks", "_closed", "_commit_at", "_detached_until", "_done", "_early_framing", "_early_headers", "_end", "_first", "_held_content",
+        "_live", "_loop", "_paused_at", "_stall", "_terminal", "_waiting", "deadlines", "downstream", "exchange", "failure", "relay", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -68,20 +56,16 @@ class Stream:
         self._early_framing = relay.framing  # what those headers promise
         self._loop = loop
         self._clock = time.monotonic
-        now = self._started = self._byte_at = self._content_at = self._clock()
+        now = self._clock()
+        self.deadlines = Deadlines(clocks, now, since=exchange.started)
         self._commit_at = now + clocks.commit_after
-        self._first_until = now + clocks.first
-        self._whole_until = now + clocks.whole
-        self._attempt_until = NEVER
         self._waiting: asyncio.Future[Any] | None = None  # what the handler's task sleeps on, where a deadline may wake it
         self._first: asyncio.Future[None] | None = None  # the current attempt's first event
         self._done: asyncio.Future[None] | None = None  # the end of the answer, once it is live
-        self._upstream: UpstreamStream | None = None
+        self.upstream: UpstreamStream | None = None  # the current attempt's; closed here and nowhere else
         self._end: BodyEnd | None = None  # how the current attempt's body ended
-        self._closed = False
         self._live = False  # the first event is out: chunks pass straight through
-        self._held_content = False
-        self._terminal = False
+        self._closed = self._held_content = self._terminal = False
         self._paused_at: float | None = None
         self._detached_until: float | None = None
         self.failure: ProxyError | None = None  # why a deadline ended it; the handler may be cancelled before it hears of it
@@ -93,14 +77,9 @@ class Stream:
     # ---- the handler's side
 
     @property
-    def first_until(self) -> float:
-        """When all attempts together must have produced content."""
-        return min(self._first_until, self._whole_until)
-
-    @property
     def commit_at(self) -> float | None:
         """Until when an upstream's Retry-After may be waited out; None once the response is committed: then there is time."""
-        return None if self.downstream.committed else self._started + self._clocks.patience
+        return None if self.downstream.committed else self.deadlines.patience_until
 
     @property
     def detached(self) -> bool:
@@ -110,20 +89,7 @@ class Stream:
     @property
     def ended_clean(self) -> bool:
         """Whether the upstream's whole body is here and its framing ended as announced, whatever its events said."""
-        return self._end in _CLEAN
-
-    @property
-    def attached(self) -> UpstreamStream | None:
-        """The upstream stream that it holds at the moment."""
-        return self._upstream
-
-    def upload_moved(self) -> None:
-        """Start the upstream's clock anew: so far it was the client's body that was waited for."""
-        self._first_until = self._clock() + self._clocks.first
-
-    def begin_attempt(self, *, another: bool) -> None:
-        """Start an attempt's clock; *another*: a further target is left, so this one may not use up all the time."""
-        self._attempt_until = self._clock() + self._clocks.attempt if another else NEVER
+        return self._end in CLEAN
 
     async def wait(self, work: asyncio.Future[T], phase: Phase) -> T:
         """Wait for *work*, but no longer than the deadlines allow: then UpstreamTimeout. *work* gets that error set."""
@@ -153,11 +119,11 @@ class Stream:
         Raises UpstreamErrorEvent when that event is an error: the upstream stays, and the caller either drops it or
         relays it as it is. Raises another UpstreamError when no event will come. *upstream* is closed by `close`.
         """
-        self._upstream = upstream
+        self.upstream = upstream
         self._end = None
         self._held_content = self._terminal = False
         self.relay.begin(observer, framing)
-        self._byte_at = self._clock()
+        self.deadlines.byte_at = self._clock()
         self._first = self._loop.create_future()
         upstream.attach(self)
         if self._paused_at is not None:
@@ -172,7 +138,7 @@ class Stream:
         self._forgive()
         self._done = self._loop.create_future()
         self._live = True
-        self._attempt_until = NEVER
+        self.deadlines.settle()
         data = self.relay.release(now)
         self._count(data)
         if self.downstream.committed:
@@ -186,12 +152,12 @@ class Stream:
 
     async def run(self) -> None:
         """Relay until the end. Raises the ProxyError of an end that was not good."""
-        assert self._upstream is not None
+        assert self.upstream is not None
         assert self._done is not None
         if self._end is not None:
             self._finish(self._end)
         elif self._paused_at is None:
-            self._upstream.resume()
+            self.upstream.resume()
         # shielded where the upstream may be read on: a handler that is cancelled takes with it what it waits for
         await (asyncio.shield(self._done) if self._clocks.drain else self._done)
 
@@ -220,9 +186,8 @@ class Stream:
         if self._done is not None:
             self._done.cancel()
         now = self._clock()
-        self._resumed(now)
+        self._account(now)
         exchange = self.exchange
-        exchange.silence_seconds = max(0.0, now - self._started - exchange.backpressure_seconds)
         observer = self.relay.observer
         if observer is not None:
             exchange.usage = observer.usage
@@ -232,8 +197,7 @@ class Stream:
 
     async def drained(self) -> None:
         """Wait until a detached stream has ended, well or badly."""
-        if self._done is not None:
-            await asyncio.gather(self._done, return_exceptions=True)
+        await asyncio.gather(*(() if self._done is None else (self._done,)), return_exceptions=True)
 
     # ---- the upstream's side
 
@@ -243,14 +207,15 @@ class Stream:
             self._not_live(data)
             return
         self.downstream.write(data)
-        now = self._byte_at = self._clock()
+        deadlines = self.deadlines
+        now = deadlines.byte_at = self._clock()
         exchange = self.exchange
         exchange.chunks += 1
         exchange.bytes_out += len(data)
         seen = self.relay.forward(data, now)
         if seen:
             if seen & CONTENT:
-                self._content_at = now
+                deadlines.content_at = now
                 if exchange.first_token is None:
                     exchange.phase = Phase.STREAMING
                 exchange.content(now)
@@ -263,24 +228,25 @@ class Stream:
         if self._done is not None:
             self._finish(end)
         elif self._first is not None and not self._first.done():
-            if end in _CLEAN and self.relay.framing is not Framing.EVENTS:
+            if end in CLEAN and self.relay.framing is not Framing.EVENTS:
                 self._first.set_result(None)
             else:
-                self._first.set_exception(self._bad_end(end))
+                self._first.set_exception(broken(end))
 
     # ---- the client's side
 
     def client_paused(self) -> None:
         """Stop reading from the upstream; its clocks stand still meanwhile."""
         self._paused_at = self._clock()
-        if self._upstream is not None:
-            self._upstream.pause()
+        if self.upstream is not None:
+            self.upstream.pause()
 
     def client_resumed(self) -> None:
         """Read from the upstream again."""
-        self._resumed(self._clock())
-        if self._upstream is not None:
-            self._upstream.resume()
+        self._account(self._clock())
+        self._paused_at = None
+        if self.upstream is not None:
+            self.upstream.resume()
 
     def client_gone(self) -> None:
         """Close the upstream now, or read on for a while where the settings want the usage."""
@@ -304,18 +270,21 @@ class Stream:
             return
         if self.downstream.gone or (self._done is not None and self._done.done()):
             return  # it is over, and the handler's task about to hear of it
+        self._account(now)
         if not self.downstream.committed:
-            if now >= self._commit_at and (self._upstream is None or self.relay.framing is self._early_framing):
+            if now >= self._commit_at and (self.upstream is None or self.relay.framing is self._early_framing):
                 self._commit_early(now, wall)
         elif not self._client_stalled(now):
             self._keepalive(b"" if self._terminal else self.relay.frame(now, wall))
-        if now >= self._expires:
+        if now >= self.deadlines.expires:
             self.fail(Expired())
-        elif self._terminal and now - self._byte_at > AFTER_END:
+        elif self._terminal and now - self.deadlines.byte_at > AFTER_END:
             self._end = BodyEnd.COMPLETE
             self._finish(BodyEnd.COMPLETE)
         elif self._paused_at is None:
-            self._check_upstream(now)
+            missed = self.deadlines.missed(now, has_content=self.exchange.first_token is not None, live=self._live)
+            if missed is not None:
+                self.fail(missed)
 
     def fail(self, error: ProxyError) -> None:
         """End the answer with *error*, or the attempt, where it can still be replaced."""
@@ -341,26 +310,22 @@ class Stream:
             self.failure = None
 
     def _close_upstream(self) -> None:
-        upstream, self._upstream = self._upstream, None
+        upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.close()
             if self.exchange.client_gone_at is not None and self.exchange.upstream_closed_at is None:
                 self.exchange.upstream_closed_at = self._clock()
-
-    @property
-    def _expires(self) -> float:
-        return self.exchange.started + self._clocks.age
 
     def _commit_early(self, now: float, wall: float) -> None:
         """Send the 200, a first keepalive, and the comments of the current attempt, although none has succeeded yet."""
         self._commit_at = NEVER
         self.relay.framing = self._early_framing  # an attempt that has ended may have left its own
         frame = self.relay.first_frame(now, wall)
-        comments = b"" if self._upstream is None else self.relay.comments()
+        comments = b"" if self.upstream is None else self.relay.comments()
         self._count(comments)
         self.downstream.begin(200, self._early_headers, data=frame + comments)
-        if self._upstream is not None and self._paused_at is None:
-            self._upstream.resume()  # the hold may have been too full to read on
+        if self.upstream is not None and self._paused_at is None:
+            self.upstream.resume()  # the hold may have been too full to read on
         self.exchange.committed = now
         self.exchange.committed_early = True
         self.exchange.status = 200
@@ -368,7 +333,7 @@ class Stream:
 
     def _not_live(self, data: bytes) -> None:
         """Take bytes that do not go straight through: before the first event, or after the client has left."""
-        now = self._byte_at = self._clock()
+        now = self.deadlines.byte_at = self._clock()
         if self._detached_until is not None:
             self.relay.forward(data, now)
             return
@@ -378,49 +343,27 @@ class Stream:
         if out:
             self._count(out)
             self.downstream.write(out)
-        if self.relay.held > HOLD_PAUSE and self._upstream is not None:
-            self._upstream.pause()
+        if self.relay.held > HOLD_PAUSE and self.upstream is not None:
+            self.upstream.pause()
         if verdict is Held.CROWDED:
             self._commit_at = now  # only comments so far, and too many to keep: the next tick lets them out
-        elif self._first is not None and not self._first.done():
-            if verdict is Held.READY:
-                self._first.set_result(None)
-            elif verdict is Held.FAILED:
-                assert self.relay.observer is not None
-                self._first.set_exception(UpstreamErrorEvent(f"first event is an error: {self.relay.observer.error}"))
+        elif self._first is None or self._first.done():
+            return
+        elif verdict is Held.READY:
+            self._first.set_result(None)
+        elif verdict is Held.FAILED:
+            observer = self.relay.observer
+            self._first.set_exception(UpstreamErrorEvent(f"first event is an error: {observer and observer.error}"))
 
     def _finish(self, end: BodyEnd) -> None:
         if self._done is None or self._done.done():
             return
-        observer = self.relay.observer
-        assert observer is not None
-        if end is not BodyEnd.FAULT and observer.complete(clean=end in _CLEAN):
+        assert self.relay.observer is not None
+        failure = failure_of(self.relay.observer, end)
+        if failure is None:
             self._done.set_result(None)
-        elif end is not BodyEnd.FAULT and observer.error is not None:
-            self._done.set_exception(UpstreamErrorEvent(f"told in the stream: {observer.error}"))
         else:
-            self._done.set_exception(self._bad_end(end))
-
-    def _bad_end(self, end: BodyEnd) -> ProxyError:
-        if end is BodyEnd.FAULT:
-            return InternalError("a byte of the upstream's could not be processed")
-        if end is BodyEnd.RESET:
-            return UpstreamReset("reset in the body")
-        if end is BodyEnd.MALFORMED:
-            return UpstreamMalformed("the body's framing is broken")
-        return UpstreamTruncated("ended without its last event" if end in _CLEAN else "closed before the announced end")
-
-    def _check_upstream(self, now: float) -> None:
-        if now >= self._whole_until:
-            self.fail(UpstreamTimeout("no complete answer in time"))
-        elif self.exchange.first_token is None:
-            if now >= self._first_until or now >= self._attempt_until:
-                self.fail(UpstreamTimeout("no first content in time"))
-        elif self._live:
-            if now - self._byte_at >= self._clocks.idle:
-                self.fail(UpstreamStalled(f"no byte for {self._clocks.idle:g}s"))
-            elif now - self._content_at >= self._clocks.content:
-                self.fail(UpstreamStalled(f"no content for {self._clocks.content:g}s"))
+            self._done.set_exception(failure)
 
     def _client_stalled(self, now: float) -> bool:
         """Tell whether bytes wait for the client; give it up when it has taken none for `write_stall`."""
@@ -431,13 +374,10 @@ class Stream:
         return pending > 0
 
     def _keepalive(self, frame: bytes) -> None:
-        if not frame:
-            return
-        self.downstream.write(frame)
-        if self.exchange.first_token is None:
-            self.exchange.keepalives_before += 1
-        else:
-            self.exchange.keepalives_after += 1
+        if frame:
+            self.downstream.write(frame)
+            self.exchange.keepalives_before += self.exchange.first_token is None
+            self.exchange.keepalives_after += self.exchange.first_token is not None
 
     def _count(self, data: bytes) -> None:
         if data:
@@ -445,18 +385,16 @@ class Stream:
             self.exchange.bytes_out += len(data)
 
     def _note_content(self, now: float) -> None:
-        self._content_at = now
+        self.deadlines.content_at = now
         self.exchange.phase = Phase.STREAMING
         self.exchange.content(now)
 
-    def _resumed(self, now: float) -> None:
-        if self._paused_at is None:
-            return
-        pause = now - self._paused_at
-        self._paused_at = None
-        self.exchange.backpressure_seconds += pause
-        self._byte_at += pause
-        self._content_at += pause
-        self._attempt_until += pause
-        self._first_until += pause
-        self._whole_until += pause
+    def _account(self, now: float) -> None:
+        """Bring the sums of waiting up to *now*: whose fault it was, the client's or the upstream's."""
+        exchange = self.exchange
+        if self._paused_at is not None:
+            pause = now - self._paused_at
+            self._paused_at = now
+            exchange.backpressure_seconds += pause
+            self.deadlines.shift(pause)
+        exchange.silence_seconds = max(0.0, now - self.deadlines.started - exchange.backpressure_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.integration.asking import until
 from tests.support.client import RawClient
 from tests.support.components import HOST, Program, free_port, require
 
@@ -56,6 +58,10 @@ class Serving:
         (found,) = [line for line in map(str.strip, self.err.splitlines()) if line.startswith(start)]
         return found
 
+    async def introduced(self) -> bool:
+        """Tell whether the banner is there; it is written a moment after the port begins to accept."""
+        return re.search(r"^curl .*\n", self.err, re.MULTILINE) is not None
+
     def client(self) -> RawClient:
         """Return a new raw client; use it as a context manager."""
         return RawClient(HOST, self.port)
@@ -83,13 +89,15 @@ async def run(*arguments: str | Path, folder: Path, env: Mapping[str, str] | Non
 
 @asynccontextmanager
 async def serve(folder: Path, env: Mapping[str, str] | None = None, *, port: int | None = None) -> AsyncIterator[Serving]:
-    """Run `llm-proxy serve` until the end of the block; it listens when the block begins."""
+    """Run `llm-proxy serve` until the end of the block; when it begins, the proxy listens and has said so."""
     port = port or free_port()
     pairs = [f"{name}={value}" for name, value in {**ADMIN, **(env or {})}.items()]
     command = [require("env"), "-i", *pairs, require("sh"), "-c", 'exec "$@" 2>stderr', "sh", sys.executable, "-m", "proxy"]
     async with Program(
         [*command, "serve", "--listen", f"{HOST}:{port}"], port=port, log=folder / "stdout", cwd=folder
     ) as program:
-        yield Serving(program, port, folder)
+        serving = Serving(program, port, folder)
+        await until(serving.introduced, "the banner")
+        yield serving
         with contextlib.suppress(ProcessLookupError):  # it may have ended
             program.signal(signal.SIGINT)  # like a developer: without the grace that SIGTERM gives a load balancer

@@ -1,4 +1,4 @@
-"""The official Node client as a program: installs what the lock file says, once, and runs one use of it at a time."""
+"""The official Node client as a program: installs what the lock file says, once, and runs uses of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +25,7 @@ LOCK: Final = FOLDER / "package-lock.json"
 STAMP: Final = FOLDER / "node_modules" / ".installed"
 PROGRAM: Final = FOLDER / "client.mjs"
 NEWEST_NEEDS: Final = 22  # the major version of Node
-WITHIN: Final = 20.0  # seconds for one use
+WITHIN: Final = 20.0  # seconds for one run
 
 
 def install() -> None:
@@ -59,37 +61,35 @@ class NodeClient:
     node: Path
     sdk: str
 
-    async def use(self, house: House, use: str, scenario: str = "ok;pace=0", *, key: str = KEY, **options: Any) -> Any:
-        """Run one of the program's uses to its end and return what it told."""
-        process = await self.start(house, use, scenario, key=key, **options)
-        try:
-            async with asyncio.timeout(WITHIN):
-                told, troubles = await process.communicate(b"")
-        except TimeoutError:
-            process.kill()
-            raise
-        assert process.returncode == 0, troubles.decode()
-        return json.loads(told)
+    async def use(self, house: House, *uses: str, scenario: str = "ok;pace=0", key: str = KEY, **options: Any) -> Any:
+        """Run some of the program's uses, all at once, and return what each has told."""
+        async with self.running(house, uses, scenario, key=key, options=options) as process:
+            told, troubles = await process.communicate(b"")
+            assert process.returncode == 0, troubles.decode()
+            return json.loads(told)
 
-    async def start(self, house: House, use: str, scenario: str, *, key: str = KEY, **options: Any) -> asyncio.subprocess.Process:
-        """Start one of the program's uses; only base URL and key are the proxy's."""
-        wanted = {
-            "sdk": self.sdk,
-            "baseURL": f"{house.url}/v1",
-            "apiKey": key,
-            "use": use,
-            "scenario": scenario,
-            "options": options,
-        }
-        return await asyncio.create_subprocess_exec(
-            self.node,
-            PROGRAM,
-            json.dumps(wanted),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+    @asynccontextmanager
+    async def running(
+        self, house: House, uses: Sequence[str], scenario: str, *, key: str = KEY, options: dict[str, Any] | None = None
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Start some of the program's uses; only base URL and key are the proxy's. At the end the program has ended."""
+        wanted = {"sdk": self.sdk, "baseURL": f"{house.url}/v1", "apiKey": key}
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *(self.node, PROGRAM, json.dumps({**wanted, "uses": uses, "scenario": scenario, "options": options or {}})),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
             env={},
         )
+        try:
+            async with asyncio.timeout(WITHIN):
+                yield process
+                await process.communicate(b"")
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
 
 def _unavailable(reason: str) -> None:

@@ -247,8 +247,8 @@ async def test_the_line_in_the_banner_takes_the_key_from_the_shell(tmp_path: Pat
     digest = entry.partition("sha256: ")[2].rstrip("}")
 
     async with serve(tmp_path, {"LLM_PROXY_API_KEYS": f"me:{digest}"}) as serving:
-        allowed = await paste(serving.line("curl -N"), {"LLM_PROXY_KEY": key})
-        refused = await paste(serving.line("curl -N"), {"LLM_PROXY_KEY": "lp_wrong"})
+        line = serving.line("curl -N")
+        allowed, refused = await asyncio.gather(*(paste(line, {"LLM_PROXY_KEY": each}) for each in (key, "lp_wrong")))
 
     assert b"data: [DONE]\n" in [line for _, line in allowed]
     assert b"invalid_credentials" in refused[0][1]

@@ -10,7 +10,7 @@ from statistics import median
 import pytest
 from openai import AsyncOpenAI
 
-from tests.e2e.node_client import WITHIN, NodeClient, install, newest_node
+from tests.e2e.node_client import NodeClient, install, newest_node
 from tests.e2e.parts import STOPPED_WITHIN, backend_url, simulator, stopped
 from tests.support.components import require
 from tests.support.house import House
@@ -38,29 +38,24 @@ async def direct(house: House) -> str:
 
 
 async def test_text_is_that_of_the_backend(house: House, client: NodeClient) -> None:
-    told = await asyncio.gather(*(client.use(house, use) for use in (*STREAMED, "chatWhole")))
+    told = await client.use(house, *STREAMED, "chatWhole")
 
     assert {each["text"] for each in told} == {await direct(house)}
     assert told[-1]["id"] in {record["id"] for record in await house.records(5)}
 
 
 async def test_chunks_arrive_one_by_one(house: House, client: NodeClient) -> None:
-    told = await client.use(house, "chat", "ok;pace=50ms;tokens=8")
+    (told,) = await client.use(house, "chat", scenario="ok;pace=50ms;tokens=8")
 
     assert len(told["times"]) == told["tokens"] == 8
     assert median(later - at for at, later in itertools.pairwise(told["times"])) > 0.025
 
 
-async def test_tool_calls_are_streamed(house: House, client: NodeClient) -> None:
-    chat, response = await asyncio.gather(client.use(house, "tools"), client.use(house, "responseTool"))
+async def test_tools_models_and_embeddings_are_read(house: House, client: NodeClient) -> None:
+    chat, response, models, embeddings = await client.use(house, "tools", "responseTool", "models", "embeddings")
 
     assert chat == {"calls": [["weather", ["city"]], ["clock", ["city"]]], "finish": "tool_calls"}
     assert response == {"calls": [["weather", ["city"]]]}
-
-
-async def test_models_and_embeddings_are_read(house: House, client: NodeClient) -> None:
-    models, embeddings = await asyncio.gather(client.use(house, "models"), client.use(house, "embeddings"))
-
     assert {"demo", "demo-think"} <= set(models["listed"])
     assert models["described"] == "demo-think"
     assert embeddings == {"sizes": [16, 16]}
@@ -68,18 +63,17 @@ async def test_models_and_embeddings_are_read(house: House, client: NodeClient) 
 
 @pytest.mark.parametrize("silence", ["slow_first_token;delay=1s", "stall;delay=1s;after=3"])
 async def test_keepalives_in_a_second_of_silence_change_nothing(house: House, client: NodeClient, silence: str) -> None:
-    told = await asyncio.gather(*(client.use(house, use, f"{silence};pace=0") for use in STREAMED))
+    told = await client.use(house, *STREAMED, scenario=f"{silence};pace=0")
 
     assert {each["text"] for each in told} == {await direct(house)}
     assert all(record["keepalives"] >= 3 for record in await house.records(len(STREAMED)))
 
 
 async def test_errors_are_raised_as_what_they_are(house: House, client: NodeClient) -> None:
-    unknown, bad, denied, limited = await asyncio.gather(
-        client.use(house, "unknownModel"),
-        client.use(house, "badRequest"),
+    (unknown, bad), (denied,), (limited,) = await asyncio.gather(
+        client.use(house, "unknownModel", "badRequest"),
         client.use(house, "chat", key="lp_wrong"),
-        client.use(house, "chat", "rate_limit;retry_after=40s"),
+        client.use(house, "chat", scenario="rate_limit;retry_after=40s"),
     )
 
     assert (unknown["raised"], unknown["code"]) == ("NotFoundError", "model_not_found")
@@ -90,7 +84,7 @@ async def test_errors_are_raised_as_what_they_are(house: House, client: NodeClie
 
 
 async def test_client_does_not_multiply_the_attempts_of_the_proxy(house: House, client: NodeClient) -> None:
-    told = await client.use(house, "chat", "server_error;status=503", maxRetries=2)
+    (told,) = await client.use(house, "chat", scenario="server_error;status=503", maxRetries=2)
 
     assert (told["raised"], told["shouldRetry"]) == ("InternalServerError", "false")
     assert simulator(house).finished == house.server.settings.retry.attempts
@@ -98,7 +92,7 @@ async def test_client_does_not_multiply_the_attempts_of_the_proxy(house: House, 
 
 @pytest.mark.parametrize("broken", ["truncate", "reset_mid_event"])
 async def test_broken_stream_is_raised(house: House, client: NodeClient, broken: str) -> None:
-    told = await asyncio.gather(*(client.use(house, use, f"{broken};pace=0") for use in STREAMED))
+    told = await client.use(house, *STREAMED, scenario=f"{broken};pace=0")
 
     assert ["raised" in each for each in told] == [True] * len(STREAMED), told
     if broken == "truncate":
@@ -110,11 +104,10 @@ async def test_stream_that_is_left_stops_the_backend_at_once(house: House, clien
     waits = []
 
     for _ in range(3):  # another program on this machine may delay one of them
-        process = await client.start(house, "leave", "stall;after=2")
-        assert process.stdout is not None
-        assert b"left" in await asyncio.wait_for(process.stdout.readline(), WITHIN)
-        waits.append(await stopped(backend))
-        await process.communicate(b"")
+        async with client.running(house, ["leave"], "stall;after=2") as process:
+            assert process.stdout is not None
+            assert b"left" in await process.stdout.readline()
+            waits.append(await stopped(backend))
 
     assert min(waits) < STOPPED_WITHIN
     assert (backend.aborted, backend.finished) == (3, 0)

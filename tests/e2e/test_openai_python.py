@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from statistics import median
-from typing import Any
 
 import openai
 import orjson
@@ -18,10 +17,20 @@ from openai.types.responses import FunctionToolParam, ResponseStreamEvent
 from pydantic import BaseModel
 
 from proxy.tasks import Tasks
-from tests.e2e.parts import STOPPED_WITHIN, backend_url, begun, demo, simulator, stopped
+from tests.e2e.parts import STOPPED_WITHIN, begun, demo, simulator, stopped
+from tests.e2e.python_client import (
+    STREAMED,
+    TEA,
+    Told,
+    chat_iterated,
+    chat_whole,
+    direct,
+    response_iterated,
+    response_whole,
+    scripted,
+)
 from tests.support.house import KEY, House, open_house
 
-TEA: list[ChatCompletionMessageParam] = [{"role": "user", "content": "On tea"}]
 PARAMETERS: dict[str, object] = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
@@ -34,62 +43,13 @@ WEATHER: ChatCompletionToolParam = {
 }
 CLOCK: ChatCompletionToolParam = {"type": "function", "function": {"name": "clock", "parameters": PARAMETERS, "strict": True}}
 RESPONSE_WEATHER: FunctionToolParam = {"type": "function", "name": "weather", "parameters": PARAMETERS, "strict": True}
+WHOLE: list[Told] = [chat_whole, response_whole]
 QUICK = {"X-Test-Scenario": "ok;pace=0"}
-
-# Ways to read a text. The same ones with and without silence, and without the proxy, so that texts can be compared.
-Told = Callable[[AsyncOpenAI, str], Coroutine[Any, Any, str]]
 
 
 class Forecast(BaseModel):
     city: str
     degrees: int
-
-
-def scripted(scenario: str) -> dict[str, str]:
-    return {"X-Test-Scenario": scenario}
-
-
-async def chat_iterated(client: AsyncOpenAI, scenario: str = "ok") -> str:
-    stream = await client.chat.completions.create(model="demo", messages=TEA, stream=True, extra_headers=scripted(scenario))
-    return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
-
-
-async def chat_helped(client: AsyncOpenAI, scenario: str = "ok") -> str:
-    async with client.chat.completions.stream(model="demo", messages=TEA, extra_headers=scripted(scenario)) as stream:
-        return (await stream.get_final_completion()).choices[0].message.content or ""
-
-
-async def chat_whole(client: AsyncOpenAI, scenario: str = "ok") -> str:
-    completion = await client.chat.completions.create(model="demo", messages=TEA, extra_headers=scripted(scenario))
-    return completion.choices[0].message.content or ""
-
-
-async def completion_iterated(client: AsyncOpenAI, scenario: str = "ok") -> str:
-    stream = await client.completions.create(model="demo", prompt="On tea", stream=True, extra_headers=scripted(scenario))
-    return "".join([chunk.choices[0].text async for chunk in stream])
-
-
-async def response_iterated(client: AsyncOpenAI, scenario: str = "ok") -> str:
-    stream = await client.responses.create(model="demo", input="On tea", stream=True, extra_headers=scripted(scenario))
-    return "".join([event.delta async for event in stream if event.type == "response.output_text.delta"])
-
-
-async def response_helped(client: AsyncOpenAI, scenario: str = "ok") -> str:
-    async with client.responses.stream(model="demo", input="On tea", extra_headers=scripted(scenario)) as stream:
-        return (await stream.get_final_response()).output_text
-
-
-async def response_whole(client: AsyncOpenAI, scenario: str = "ok") -> str:
-    return (await client.responses.create(model="demo", input="On tea", extra_headers=scripted(scenario))).output_text
-
-
-async def collect(stream: AsyncIterator[ResponseStreamEvent], events: list[ResponseStreamEvent]) -> None:
-    """Append each event to *events*, so that they can be looked at when the stream ends in an exception."""
-    async for event in stream:
-        events.append(event)  # noqa: PERF401 - see above
-
-
-STREAMED: list[Told] = [chat_iterated, chat_helped, completion_iterated, response_iterated, response_helped]
 
 
 @pytest.fixture
@@ -98,16 +58,16 @@ async def client(house: House) -> AsyncIterator[AsyncOpenAI]:
         yield made
 
 
-async def direct(house: House, told: Told) -> str:
-    """Return the text as the backend tells it when it is asked without the proxy."""
-    async with AsyncOpenAI(base_url=f"{backend_url(house)}/v1", api_key="none") as client:
-        return await told(client, "ok;pace=0")
+async def collect(stream: AsyncIterator[ResponseStreamEvent], events: list[ResponseStreamEvent]) -> None:
+    """Append each event to *events*, so that they can be looked at when the stream ends in an exception."""
+    async for event in stream:
+        events.append(event)  # noqa: PERF401 - see above
 
 
 # What arrives.
 
 
-@pytest.mark.parametrize("told", [*STREAMED, chat_whole, response_whole])
+@pytest.mark.parametrize("told", [*STREAMED, *WHOLE])
 async def test_text_is_that_of_the_backend(house: House, client: AsyncOpenAI, told: Told) -> None:
     text = await told(client, "ok;pace=0")
 
@@ -229,14 +189,13 @@ async def test_keepalives_in_a_second_of_silence_change_nothing(house: House, cl
     assert all(record["keepalives"] >= 3 for record in await house.records(len(STREAMED)))
 
 
-@pytest.mark.parametrize("told", [chat_whole, response_whole])
-async def test_whitespace_before_a_slow_whole_answer_changes_nothing(told: Told) -> None:
+async def test_whitespace_before_a_slow_whole_answer_changes_nothing() -> None:
     async with open_house(demo(streaming={"json_keepalive_after": "100ms"})) as house:
         timeout = openai.Timeout(5, read=0.5)
         async with AsyncOpenAI(base_url=f"{house.url}/v1", api_key=KEY, max_retries=0, timeout=timeout) as client:
-            text = await told(client, "slow_first_token;delay=1s;pace=0")
+            texts = await asyncio.gather(*(told(client, "slow_first_token;delay=1s;pace=0") for told in WHOLE))
 
-        assert text == await direct(house, told)
+        assert texts == [await direct(house, told) for told in WHOLE]
 
 
 # Errors.
@@ -279,7 +238,7 @@ async def test_rate_limit_tells_how_long_to_wait(house: House, client: AsyncOpen
 async def test_rate_limit_is_waited_out_by_the_client_alone(house: House, client: AsyncOpenAI) -> None:
     """Its own wait is right, so the proxy neither asks again by itself nor forbids it."""
     with pytest.raises(openai.RateLimitError):
-        await chat_iterated(client.with_options(max_retries=1), "rate_limit;retry_after=1s")
+        await chat_iterated(client.with_options(max_retries=1), "rate_limit;retry_after=0.5")
 
     assert simulator(house).finished == 2
 
@@ -332,13 +291,15 @@ async def test_error_of_the_backend_in_the_stream_is_raised_as_it_is(client: Asy
     assert raised.value.code == "server_error"
 
 
-async def test_failure_behind_keepalives_is_raised(house: House, client: AsyncOpenAI) -> None:
+async def test_failure_behind_keepalives_is_raised() -> None:
     """The status is out; the backend never answers until the deadline for a first token."""
-    with pytest.raises(openai.APIError) as raised:
-        await chat_iterated(client, "timeout")
+    async with open_house(demo(streaming={"first_token_timeout": "800ms"})) as house:
+        async with AsyncOpenAI(base_url=f"{house.url}/v1", api_key=KEY) as client:
+            with pytest.raises(openai.APIError) as raised:
+                await chat_iterated(client, "timeout")
 
-    assert raised.value.code == "upstream_timeout"
-    assert (await house.records())[0]["keepalives"] >= 3
+        assert raised.value.code == "upstream_timeout"
+        assert (await house.records())[0]["keepalives"] >= 3
 
 
 # Leaving.

@@ -127,12 +127,13 @@ async def test_deadline_covers_all_attempts_and_their_waits_together(pair: Pair)
 # Retry-After.
 
 
+@pytest.mark.parametrize("most", [2, 3], ids=["attempts used up", "attempts left"])
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
-async def test_p20_long_retry_after_of_every_target_is_passed_on_without_a_wait(pair: Pair, streamed: bool) -> None:
+async def test_p20_long_retry_after_of_every_target_is_passed_on_without_a_wait(pair: Pair, streamed: bool, most: int) -> None:
     a, b = pair
     for upstream in pair:
         upstream.script(limited(Retry_After="7"))
-    async with open_house(quick(a.url, b.url)) as house:
+    async with open_house(quick(a.url, b.url, retry={"attempts": most})) as house:
         took, response = await timed_ask(house, chat(stream=streamed))
 
         assert took < 1

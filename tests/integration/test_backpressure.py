@@ -35,6 +35,17 @@ def flood(count: int = 1 << 30) -> Iterator[Step]:
     yield DONE
 
 
+def until_not_taken(house: House) -> Iterator[Step]:
+    """Yield events until the proxy waits for its client, and then nothing before the gate `rest`."""
+    yield TOKEN
+    yield Gate("paused")
+    while all(stream.downstream.pending <= WRITE_HIGH for stream in streams(house)):
+        yield BIG
+    yield Gate("rest")
+    yield FINISH
+    yield DONE
+
+
 def flooding(count: int = 1 << 30) -> Reply:
     """Answer with a flood."""
     return Reply(headers=[("Content-Type", "text/event-stream")], body=flood(count))
@@ -81,20 +92,25 @@ async def test_a_client_that_does_not_read_its_answers_is_not_asked_what_it_want
 
 
 async def test_while_the_client_does_not_read_the_clocks_of_the_upstream_stand_still() -> None:
-    streaming = {"idle_timeout": "300ms", "content_timeout": "300ms"}
+    """Also for an upstream that has sent all it had: once the client reads again, the whole time is left to say more."""
+    streaming = {"idle_timeout": "600ms", "content_timeout": "600ms"}
     async with Upstream() as upstream, open_house(quick(upstream.url, streaming=streaming)) as house, slow(house) as client:
-        upstream.script(flooding(MANY))
+        upstream.script(Reply(headers=[("Content-Type", "text/event-stream")], body=until_not_taken(house)))
 
         response = await ask(client)
         await response.read_until(TOKEN)
         client.pause()
-        await stuck(upstream)
-        await intervals_pass(house, upstream, count=10)
+        upstream.open("paused")
+        await upstream.reached("rest")
+        await intervals_pass(house, upstream, count=18)
         client.resume()
+        await until(lambda: not any(stream.downstream.pending for stream in streams(house)))
+        await intervals_pass(house, upstream, count=1)
+        upstream.open("rest")
         await response.read()
 
         assert response.end is End.CLEAN
-        assert {record["outcome"] for record in await house.records(2)} == {"completed"}
+        assert {record["outcome"] for record in await house.records(3)} == {"completed"}
 
 
 async def test_a_client_that_does_not_read_gets_no_keepalives() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from proxy.handler import catalogue
 from proxy.settings import Settings
 from tests.integration.asking import BUSY, GOOD, WHOLE, ask, attempts, look, until
 from tests.support.answers import TOKEN
@@ -100,6 +101,18 @@ async def test_upstream_that_fails_does_not_spoil_the_list(upstream: Upstream, r
         response = await look(house, "/v1/models")
 
         assert (response.status, names(response)) == (200, ["gpt-alias", "gpt-oss", "o1"])
+
+
+async def test_upstream_that_hangs_does_not_hold_the_list_up(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "LIST_TIMEOUT", 0.2)
+    async with Upstream() as second, open_house(with_models(upstream, second)) as house:
+        upstream.script(verbatim(Hang()))
+        second.script(model_list("gpt-oss"))
+
+        response = await look(house, "/v1/models")
+
+        assert (response.status, names(response)) == (200, ["gpt-alias", "gpt-oss", "o1"])
+        await upstream.closed()
 
 
 async def test_client_that_leaves_while_upstreams_list_their_models_closes_them(upstream: Upstream) -> None:

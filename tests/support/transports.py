@@ -15,7 +15,7 @@ class RecordingTransport(asyncio.Transport):
     def __init__(self, protocol: asyncio.Protocol, peer: tuple[str, int] = ("192.0.2.7", 50000)) -> None:
         super().__init__({"peername": peer})
         self.written: list[bytes] = []  # one for each write
-        self.ended = ""  # `close` or `abort`, whichever came first
+        self.ended = ""  # `close`, `abort` or `lost`, whichever came first
         self.reading = True
         self._protocol = protocol
         self._pending = 0
@@ -46,6 +46,14 @@ class RecordingTransport(asyncio.Transport):
             self._protocol.resume_writing()
         if self.ended:
             self._end(self.ended)
+
+    def lose(self, error: Exception | None = None) -> None:
+        """End it from the other side: with a FIN, or with *error*."""
+        self.ended = self.ended or "lost"
+        if not self._lost:
+            self._lost = True
+            self._pending = 0
+            self._protocol.connection_lost(error)
 
     # asyncio.Transport
 

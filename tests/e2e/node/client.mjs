@@ -1,6 +1,6 @@
-// One use of the official Node client against a base URL; prints what came of it as one line of JSON.
+// Uses of the official Node client against a base URL, all at once; prints what came of each as one line of JSON.
 //
-//   node client.mjs '{"sdk": "openai", "baseURL": "…", "apiKey": "…", "use": "chat", "scenario": "ok", "options": {}}'
+//   node client.mjs '{"sdk": "openai", "baseURL": "…", "apiKey": "…", "uses": ["chat"], "scenario": "ok", "options": {}}'
 
 const wanted = JSON.parse(process.argv[2]);
 const { default: OpenAI } = await import(wanted.sdk);
@@ -118,5 +118,4 @@ function told(error) {
   };
 }
 
-const result = await uses[wanted.use]().catch(told);
-if (result) console.log(JSON.stringify(result));
+console.log(JSON.stringify(await Promise.all(wanted.uses.map((use) => uses[use]().catch(told)))));

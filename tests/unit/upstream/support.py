@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -160,8 +160,13 @@ async def connected(to: Upstream, tls: ssl.SSLContext | None = None) -> AsyncIte
         await until_lost(made)
 
 
+async def until(ready: Callable[[], bool], within: float = WITHIN) -> None:
+    """Wait for a change that rings no bell."""
+    async with asyncio.timeout(within):
+        while not ready():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0)
+
+
 async def until_lost(connection: UpstreamConnection) -> None:
     """Wait until the event loop has let go of *connection*."""
-    async with asyncio.timeout(WITHIN):
-        while connection.transport is not None:  # noqa: ASYNC110 - it rings no bell
-            await asyncio.sleep(0)
+    await until(lambda: connection.transport is None)

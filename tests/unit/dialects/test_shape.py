@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.dialects.base import CONTENT
+from proxy.dialects.chat import ChatObserver
+from proxy.dialects.shape import Shape
+from tests.support.streams import case_count
+from tests.unit.dialects.recordings import DONE, STOP, chunk, delta
+
+PADDED = ',"usage":null,"obfuscation":"a8Fk"'
+SEEN = [
+    delta('"content":"Hi"'),
+    delta('"content": "Hi"'),
+    delta('"content":"Hi"', rest=PADDED),
+    delta('"content":"","reasoning_content":"Hm"'),
+    delta('"reasoning":"Hm"'),
+    delta('"refusal":"no"'),
+    delta('"tool_calls":[{"index":0,"function":{"arguments":"{\\"a\\":"}}]'),
+    chunk('{"text":"Hi","index":0,"finish_reason":null}'),
+    delta('"content":"Hi"').replace(b"\n", b"\r\n"),
+    b"id: 1\n" + delta('"content":"Hi"'),
+]
+
+
+def shape_of(block: bytes) -> Shape:
+    shape = Shape.of(block)
+    assert shape is not None
+    return shape
+
+
+def with_text(text: str, *, padding: str | None = None) -> bytes:
+    rest = "" if padding is None else f',"usage":null,"obfuscation":"{padding}"'
+    return delta(f'"content":{json.dumps(text)}', rest=rest)
+
+
+def mutants(block: bytes, count: int) -> Iterator[bytes]:
+    """Yield versions of *block* in which a few bytes were changed, left out or doubled, mostly near its text."""
+    rng = random.Random(len(block))
+    signs = b'"\\\n\r:,{}[]ntu0e \x00'
+    hole = re.search(rb'H[im]"|no"|:"{', block)
+    assert hole is not None
+    for _ in range(count):
+        mutant = bytearray(block)
+        for _ in range(rng.randint(1, 3)):
+            near = rng.randint(max(0, hole.start() - 3), min(len(mutant), hole.end() + 3) - 1)
+            at = near if rng.random() < 0.9 else rng.randrange(len(mutant))
+            how = rng.randrange(4)
+            if how == 0:
+                mutant[at] = rng.choice(signs)
+            elif how == 1:
+                del mutant[at : at + rng.randint(1, 4)]
+            elif how == 2:
+                mutant[at:at] = bytes(rng.choices(signs, k=rng.randint(1, 3)))
+            else:
+                mutant[at:at] = mutant[at : at + 9]
+        yield bytes(mutant)
+
+
+@pytest.mark.parametrize("block", SEEN, ids=range(len(SEEN)))
+def test_a_chunk_has_its_own_shape(block: bytes) -> None:
+    assert shape_of(block).fits(block)
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_a_chunk_with_another_text_has_the_same_shape(one: str, other: str) -> None:
+    assert shape_of(with_text(one)).fits(with_text(other))
+
+
+@given(st.text(min_size=1), st.from_regex(r"[A-Za-z0-9]+", fullmatch=True))
+def test_neither_padding_nor_text_is_part_of_the_shape(text: str, padding: str) -> None:
+    assert shape_of(with_text("Hi", padding="a8Fk")).fits(with_text(text, padding=padding))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        with_text(""),
+        with_text("Hi", padding="a8Fk"),
+        with_text("Hi") + with_text("Hi"),
+        with_text("Hi")[:-1],
+        with_text("Hi")[:-2],
+        with_text("Hi").replace(b"\n", b"\r\n"),
+        b": c\n\n" + with_text("Hi"),
+        delta('"content":"Hi"', '"stop"'),
+        delta('"content":"Hi"', index=1),
+        delta('"content":"Hi","tool_calls":[]'),
+        delta('"content":"Hi"', rest=',"usage":{"prompt_tokens":1}'),
+        delta('"content":"Hi"', rest=',"error":{"code":1}'),
+        delta('"content":"Hi\n"'),
+        delta('"content":"Hi\x00"'),
+        delta('"content":"\\q"'),
+        delta('"content":"\\u12"'),
+        STOP,
+        DONE,
+        b"",
+    ],
+    ids=range(19),
+)
+def test_any_other_difference_is_one(other: bytes) -> None:
+    assert not shape_of(with_text("Hi")).fits(other)
+
+
+@pytest.mark.parametrize("padding", ['x"', "x\n", "x\\", 'x","y":"'], ids=repr)
+def test_padding_is_one_string(padding: str) -> None:
+    assert not shape_of(with_text("Hi", padding="a8Fk")).fits(with_text("Hi", padding=padding))
+
+
+def test_padding_that_was_empty_is_no_padding() -> None:
+    shape = shape_of(with_text("Hi", padding=""))
+
+    assert shape.fits(with_text("you", padding=""))
+    assert not shape.fits(with_text("you", padding="x"))
+
+
+@pytest.mark.parametrize("block", [STOP, DONE, b": c\n\n", delta('"content":""'), delta('"content":null'), b'data: {"content":"cut', b""], ids=repr)
+def test_a_chunk_without_text_has_no_shape(block: bytes) -> None:
+    assert Shape.of(block) is None
+
+
+@pytest.mark.parametrize("block", SEEN, ids=range(len(SEEN)))
+def test_whatever_fits_is_one_event_of_content_when_it_is_read(block: bytes) -> None:
+    """The shortcut may never see something else than the reader does."""
+    shape = shape_of(block)
+    fitting = 0
+
+    for mutant in mutants(block, case_count() // 10):
+        if shape.fits(mutant):
+            fitting += 1
+            observer = ChatObserver(1)
+            assert observer.feed(mutant) == CONTENT, mutant
+            assert not observer.splitter.held, mutant
+            assert observer.usage is None
+            assert not observer._finished
+
+    assert fitting > 10

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.dialects.usage import read_usage, usage_at_end
+from proxy.exchange import Usage
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inside: st.lists(inside, max_size=2) | st.dictionaries(st.text(max_size=3), inside, max_size=2),
+    max_leaves=3,
+)
+KEYS = (
+    "prompt_tokens", "input_tokens", "completion_tokens", "output_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details",
+    "prompt_cache_hit_tokens", "cost", "cost_in_usd_ticks",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        pytest.param(
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 5,
+                "total_tokens": 14,
+                "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
+                "completion_tokens_details": {"reasoning_tokens": 3},
+            },
+            Usage(9, 5, 4, 2, 3),
+            id="chat: reasoning is part of the completion",
+        ),
+        pytest.param(
+            {
+                "input_tokens": 9,
+                "input_tokens_details": {"cached_tokens": 4},
+                "output_tokens": 5,
+                "output_tokens_details": {"reasoning_tokens": 3},
+                "total_tokens": 14,
+            },
+            Usage(9, 5, 4, None, 3),
+            id="responses",
+        ),
+        pytest.param({"prompt_tokens": 8, "total_tokens": 8}, Usage(8, None), id="embeddings"),
+        pytest.param({"prompt_tokens": 0, "completion_tokens": 0}, Usage(0, 0), id="zero is not missing"),
+        pytest.param({}, Usage(), id="nothing said"),
+        pytest.param(
+            {"prompt_tokens": 9, "completion_tokens": 5, "prompt_tokens_details": None, "completion_tokens_details": None},
+            Usage(9, 5),
+            id="null details",
+        ),
+        pytest.param({"prompt_tokens": 9, "completion_tokens": 5, "cost": 0.25, "is_byok": False}, Usage(9, 5, cost_usd=0.25), id="OpenRouter"),
+        pytest.param({"prompt_tokens": 9, "completion_tokens": 5, "cost": 0}, Usage(9, 5, cost_usd=0.0), id="for nothing"),
+        pytest.param({"prompt_tokens": 9, "completion_tokens": 5, "prompt_cache_hit_tokens": 6, "prompt_cache_miss_tokens": 3}, Usage(9, 5, 6), id="DeepSeek"),
+        pytest.param(
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 5,
+                "total_tokens": 17,
+                "completion_tokens_details": {"reasoning_tokens": 3},
+                "cost_in_usd_ticks": 5_000_000_000,
+            },
+            Usage(9, 8, None, None, 3, 0.5),
+            id="xAI: reasoning counted apart",
+        ),
+    ],
+)  # fmt: skip
+def test_usage_is_read_in_every_known_form(usage: dict[str, Any], read: Usage) -> None:
+    assert read_usage(usage) == read
+
+
+@pytest.mark.parametrize("usage", [None, [], "9", 9, True])
+def test_what_is_no_object_says_nothing(usage: Any) -> None:
+    assert read_usage(usage) is None
+
+
+@pytest.mark.parametrize("count", [-1, True, 1.5, "9", [9], 1 << 53, None])
+def test_a_count_that_is_none_is_missing(count: Any) -> None:
+    """A negative count would make a counter fail, and an absurd one every sum."""
+    assert read_usage({"prompt_tokens": count, "completion_tokens": 5}) == Usage(None, 5)
+
+
+@pytest.mark.parametrize("cost", [-0.1, True, "0.1", float("nan"), float("inf"), 10**400])
+def test_a_cost_that_is_none_is_missing(cost: Any) -> None:
+    usage = read_usage({"prompt_tokens": 9, "cost": cost})
+
+    assert usage is not None
+    assert usage.cost_usd is None
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), JSON | st.dictionaries(st.sampled_from(("cached_tokens", "reasoning_tokens")), JSON)))
+def test_no_usage_is_too_strange_to_be_read(usage: dict[str, Any]) -> None:
+    read = read_usage(usage)
+
+    assert read is not None
+    for count in (read.tokens_in, read.tokens_out, read.cached, read.cache_write, read.reasoning):
+        assert count is None or (type(count) is int and 0 <= count < 1 << 54)
+    assert read.cost_usd is None or 0 <= read.cost_usd < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("end", "usage"),
+    [
+        (b',0.1]}],"model":"m","usage":{"prompt_tokens":8,"total_tokens":8}}', {"prompt_tokens": 8, "total_tokens": 8}),
+        (b'"usage" : { "a" : {"b":1} } , "service_tier":"default"}', {"a": {"b": 1}}),
+        (b'"usage":{"a":1}},"usage":{"a":2},"x":[]}', {"a": 2}),
+        (b'\xac"usage":{"a":1}}', {"a": 1}),
+        (b'"usage":null}', None),
+        (b'"usage":{"a":', None),
+        (b'\\"usage\\":{\\"a\\":1}', None),
+        (b"0.1,0.1]}", None),
+        (b"", None),
+        (b'"usage":{"a":' + b"[" * 4000, None),
+    ],
+)
+def test_usage_is_found_in_the_last_bytes_of_an_answer(end: bytes, usage: dict[str, Any] | None) -> None:
+    assert usage_at_end(end) == usage
+
+
+def test_what_a_model_wrote_about_usage_is_not_taken_for_it() -> None:
+    answer = orjson.dumps({"text": '"usage":{"prompt_tokens":1}', "usage": {"prompt_tokens": 8}, "tail": '"usage":{"prompt_tokens":2}'})
+
+    assert usage_at_end(answer[5:]) == {"prompt_tokens": 8}

@@ -1,0 +1,134 @@
+"""The table of paths, over raw bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.dialects import CHAT, COMPLETIONS, EMBEDDINGS, PLAIN, RESPONSES, Endpoint
+from proxy.dialects.base import Dialect
+from proxy.errors import MethodNotAllowed, NotFound
+from proxy.handler.surface import Match, Surface
+
+
+@pytest.mark.parametrize(
+    ("path", "route", "dialect"),
+    [
+        (b"/v1/chat/completions", "chat", CHAT),
+        (b"/v1/completions", "completions", COMPLETIONS),
+        (b"/v1/responses", "responses", RESPONSES),
+        (b"/v1/embeddings", "embeddings", EMBEDDINGS),
+        (b"/v1/moderations", "moderations", PLAIN),
+        (b"/v1/images/edits", "images", PLAIN),
+        (b"/v1/audio/transcriptions", "audio", PLAIN),
+    ],
+)
+def test_path_of_a_model_has_its_route_and_dialect(path: bytes, route: str, dialect: Dialect) -> None:
+    match = Surface().match(b"POST", path)
+
+    assert match == Match("model", route, dialect, family="openai")
+
+
+def test_endpoint_is_served_with_its_own_method_and_family() -> None:
+    surface = Surface([Endpoint("PUT", "/v1/messages", "messages", PLAIN, family="anthropic")])
+
+    match = surface.match(b"PUT", b"/v1/messages")
+
+    assert match == Match("model", "messages", PLAIN, family="anthropic")
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+@pytest.mark.parametrize(
+    ("path", "page"), [(b"/healthz", "health"), (b"/auth/ping", "ping"), (b"/test/stream", "test"), (b"/v1/models", "models")]
+)
+def test_own_page_is_read_with_get_and_head(method: bytes, path: bytes, page: str) -> None:
+    match = Surface().match(method, path)
+
+    assert match == Match(page, page, PLAIN)
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+@pytest.mark.parametrize("rest", [b"gpt-4o", b"vendor/gpt-4o", b"vendor%2Fgpt-4o", b"%2e%2e", b"a//b/", b"\xc3\xa9"])
+def test_id_of_a_model_is_everything_that_follows_as_it_came(method: bytes, rest: bytes) -> None:
+    match = Surface().match(method, b"/v1/models/" + rest)
+
+    assert match == Match("models", "models", PLAIN, rest=rest)
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "rest"),
+    [
+        (b"/upstream/openai/v1/files", "openai", b"/v1/files"),
+        (b"/upstream/openai/v1/files/%2e%2e/a%2Fb//", "openai", b"/v1/files/%2e%2e/a%2Fb//"),
+        (b"/upstream/openai/", "openai", b"/"),
+        (b"/upstream/openai", "openai", b""),
+        (b"/upstream/", "", b""),
+        (b"/upstream//v1", "", b"/v1"),
+        (b"/upstream/open%61i/v1", "open%61i", b"/v1"),
+        (b"/upstream/\xff/v1", "ÿ", b"/v1"),
+    ],
+)
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST", b"DELETE", b"PROPFIND"])
+def test_named_upstream_has_its_name_and_the_rest_as_it_came(method: bytes, path: bytes, name: str, rest: bytes) -> None:
+    match = Surface().match(method, path)
+
+    assert match == Match("upstream", "upstream", PLAIN, name=name, rest=rest)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        (b"GET", b"/v1/chat/completions", ("POST",)),
+        (b"HEAD", b"/v1/responses", ("POST",)),
+        (b"OPTIONS", b"/v1/embeddings", ("POST",)),
+        (b"post", b"/v1/embeddings", ("POST",)),
+        (b"POST", b"/healthz", ("GET", "HEAD")),
+        (b"DELETE", b"/v1/models", ("GET", "HEAD")),
+        (b"DELETE", b"/v1/models/gpt-4o", ("GET", "HEAD")),
+    ],
+)
+def test_path_that_does_not_serve_a_method_says_which_it_serves(method: bytes, path: bytes, allowed: tuple[str, ...]) -> None:
+    with pytest.raises(MethodNotAllowed) as refused:
+        Surface().match(method, path)
+
+    assert refused.value.allowed == allowed
+
+
+def test_path_of_several_endpoints_allows_the_methods_of_all() -> None:
+    surface = Surface([Endpoint("PUT", "/x", "x", PLAIN), Endpoint("GET", "/x", "x", PLAIN), Endpoint("POST", "/y", "y", PLAIN)])
+
+    with pytest.raises(MethodNotAllowed) as refused:
+        surface.match(b"DELETE", b"/x")
+
+    assert refused.value.allowed == ("GET", "PUT")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/",
+        b"",
+        b"/v1",
+        b"/v1/chat/completions/",
+        b"/v1/chat//completions",
+        b"/v1/./chat/completions",
+        b"/v1/x/../chat/completions",
+        b"/v1/chat%2Fcompletions",
+        b"/v1/chat/completion%73",
+        b"/V1/chat/completions",
+        b"/v1/modelsx",
+        b"/upstreams/openai/v1",
+        b"/upstream",
+        b"*",
+    ],
+)
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_path_that_only_looks_like_one_of_the_table_is_not_found(method: bytes, path: bytes) -> None:
+    with pytest.raises(NotFound):
+        Surface().match(method, path)
+
+
+def test_paths_are_those_that_need_no_second_look() -> None:
+    paths = Surface().paths
+
+    assert {b"/v1/chat/completions", b"/healthz", b"/v1/models"} <= paths
+    assert not any(path.endswith(b"/") or b"?" in path for path in paths)
