@@ -16,6 +16,7 @@ from proxy.logs.writer import LineWriter
 MAX_WORD: Final = 128
 MAX_DETAIL: Final = 512
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+_WORDS: Final = ("subject", "remote", "model", "upstream_request_id")
 NOTEWORTHY: Final = frozenset({Outcome.CLIENT_STALLED, Outcome.EXPIRED, Outcome.DRAINED, Outcome.IN_BAND_ERROR})
 
 
@@ -103,16 +104,16 @@ def _put_failure(fields: dict[str, Any], exchange: Exchange) -> None:
 
 
 def _put_words(fields: dict[str, Any], exchange: Exchange) -> None:
-    if exchange.subject:
-        fields["subject"] = printable(exchange.subject, MAX_WORD)
-    if exchange.remote:
-        fields["remote"] = printable(exchange.remote, MAX_WORD)
-    if exchange.model_requested:
-        fields["model"] = printable(exchange.model_requested, MAX_WORD)
+    """Put what peers have chosen; nearly always all of it is printable and short, which one look tells."""
+    words = (exchange.subject, exchange.remote, exchange.model_requested, exchange.upstream_request_id)
+    joined = "".join(words)
+    if len(joined) > MAX_WORD or not joined.isprintable():
+        words = tuple([printable(word, MAX_WORD) for word in words])  # type: ignore[assignment]
+    for name, word in zip(_WORDS, words, strict=True):
+        if word:
+            fields[name] = word
     if exchange.upstream:
         fields["upstream"] = exchange.upstream
-    if exchange.upstream_request_id:
-        fields["upstream_request_id"] = printable(exchange.upstream_request_id, MAX_WORD)
 
 
 def _put_stream(fields: dict[str, Any], exchange: Exchange) -> None:

@@ -373,7 +373,7 @@ def _durations(settings: Settings) -> Iterator[float]:
     for streaming in (settings.streaming, *(settings.streaming_for(model) for model in settings.models)):
         yield from (
             streaming.commit_after, streaming.keepalive_interval, streaming.attempt_timeout, streaming.first_token_timeout,
-            streaming.response_timeout, streaming.idle_timeout, streaming.content_timeout, streaming.json_keepalive_after,
+            streaming.response_timeout, streaming.idle_timeout, streaming.content_timeout, streaming.json_keepalive_after, streaming.drain_limit,
         )  # fmt: skip
     yield from (settings.limits.header_timeout, settings.limits.write_stall, settings.limits.stream_age)
 

@@ -17,10 +17,12 @@ from proxy.errors import BadRequest
 HEAD_LIMIT: Final = 8192
 NAME_LIMIT: Final = 256
 
-_BOUNDARY: Final = re.compile(r'multipart/form-data((?:\s*;\s*[\w-]+=(?:"[^"]*"|[^\s;"]+))+)\s*;?\s*', re.IGNORECASE | re.ASCII)
-_PARAMETER: Final = re.compile(r';\s*([\w-]+)=(?:"([^"]*)"|([^\s;"]+))', re.ASCII)
+_BOUNDARY: Final = re.compile(r'multipart/form-data((?:\s*;\s*[\w-]+=(?:"[^"\\]*"|[^\s;"]+))+)\s*;?\s*', re.IGNORECASE | re.ASCII)
+_PARAMETER: Final = re.compile(r';\s*([\w-]+)=(?:"([^"\\]*)"|([^\s;"]+))', re.ASCII)
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
-_DISPOSITION: Final = re.compile(rb'form-data((?:[ \t]*;[ \t]*[\w-]+\*?=(?:"(?:[^"\\]|\\.)*"|[^\s;"]+))*)[ \t]*;?[ \t]*', re.IGNORECASE)
+_DISPOSITION: Final = re.compile(
+    rb'form-data((?:[ \t]*;[ \t]*[\w-]+\*?=(?:"(?:[^"\\]|\\.)*"|[^\s;"]+))*)[ \t]*;?[ \t]*', re.IGNORECASE
+)
 _FIELD: Final = re.compile(rb';[ \t]*([\w-]+\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 _PLAIN_CODINGS: Final = (b"", b"7bit", b"8bit", b"binary")
 

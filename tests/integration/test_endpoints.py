@@ -61,6 +61,7 @@ def with_models(*upstreams: Upstream) -> Settings:
         {"name": "o1", "targets": [{"upstream": "a"}]},
         {"name": "gpt-alias", "targets": [{"upstream": "a", "model": "real-name"}]},
         {"name": "gpt-*", "targets": [{"upstream": "a"}, {"upstream": "b"}]},
+        {"name": "o3-*", "targets": [{"upstream": "b"}]},
         {"name": "free/*", "targets": [{"upstream": "b", "model": "vendor/{model}"}]},
     ]
     return settings(*(upstream.url for upstream in upstreams), auth={"api_keys": keys}, models=models)
@@ -77,13 +78,13 @@ def names(response: Response) -> list[str]:
 async def test_models_are_the_configured_names_and_what_patterns_let_through(upstream: Upstream) -> None:
     async with Upstream() as second, open_house(with_models(upstream, second)) as house:
         upstream.always(model_list("gpt-4o", "gpt-alias", "real-name", "text-embedding-3"))
-        second.always(model_list("gpt-oss", "vendor/free/x", "o1"))
+        second.always(model_list("gpt-oss", "o3-mini", "vendor/free/x", "o1"))
 
         everything = await look(house, "/v1/models")
         few = await look(house, "/v1/models", [("Authorization", f"Bearer {NARROW}")])
 
         assert everything.json()["object"] == "list"
-        assert names(everything) == ["gpt-4o", "gpt-alias", "gpt-oss", "o1"]
+        assert names(everything) == ["gpt-4o", "gpt-alias", "gpt-oss", "o1", "o3-mini"]
         assert names(few) == ["gpt-4o", "gpt-alias", "gpt-oss"]
         seen = await upstream.request()
         assert (seen.method, seen.target, seen.header("authorization")) == ("GET", b"/v1/models", "Bearer sk-upstream-a")

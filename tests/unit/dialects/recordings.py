@@ -172,9 +172,9 @@ CHAT: Final = (
         (
             (delta('"role":"assistant","content":"Ye"'), CONTENT),
             (
-                b'data: {"id":"gen-1","object":"chat.completion.chunk","created":1,"model":"m","provider":"p",'
+                (b'data: {"id":"gen-1","object":"chat.completion.chunk","created":1,"model":"m","provider":"p",'
                 b'"error":{"code":502,"message":"Provider disconnected"},'
-                b'"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error","native_finish_reason":"error"}]}\n\n',
+                b'"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error","native_finish_reason":"error"}]}\n\n'),
                 FAILED,
             ),
         ),
@@ -239,8 +239,8 @@ CHAT: Final = (
         "Azure: filter results before and after",
         (
             (
-                b'data: {"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":'
-                b'[{"prompt_index":0,"content_filter_results":{"hate":{"filtered":false,"severity":"safe"}}}]}\n\n',
+                (b'data: {"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":'
+                b'[{"prompt_index":0,"content_filter_results":{"hate":{"filtered":false,"severity":"safe"}}}]}\n\n'),
                 NOTHING,
             ),
             (ROLE, NOTHING),

@@ -97,7 +97,10 @@ def test_an_upstream_s_error_body_becomes_an_error_in_the_stream(body: bytes, er
     assert told_error(body) == error
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"error":null}', b'{"error":""}', b"[]", b"[1]", b"1", b'{"message":"m"}', b'{"error":{"cut'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"{}", b'{"error":null}', b'{"error":""}', b"[]", b"[1]", b"1", b'{"message":"m"}', b'{"error":{"cut'],
+)
 def test_a_body_that_tells_no_error_is_not_told(body: bytes) -> None:
     assert CHAT.answer_event(body) is None
 

@@ -54,7 +54,11 @@ def test_a_recorded_stream_is_understood_however_it_is_cut(recording: Recording)
         observer, seen = observe(*cut_anyhow(recording.stream, seed))
 
         assert verdict(observer) == verdict(whole), seed
-        assert (observer.created, observer.sequence_number, observer.response) == (whole.created, whole.sequence_number, whole.response)
+        assert (observer.created, observer.sequence_number, observer.response) == (
+            whole.created,
+            whole.sequence_number,
+            whole.response,
+        )
         assert reduce(or_, seen, NOTHING) == recording.seen, seed
 
 
@@ -199,7 +203,10 @@ def test_an_error_after_it_is_the_failed_response_with_the_next_number() -> None
 
     created = orjson.loads("{" + RESPONSE + "}")["response"]
     error = {"code": "server_error", "message": "The model's backend stopped sending."}
-    assert told(frame) == ("response.failed", {"type": "response.failed", "sequence_number": 9, "response": {**created, "status": "failed", "error": error}})
+    assert told(frame) == (
+        "response.failed",
+        {"type": "response.failed", "sequence_number": 9, "response": {**created, "status": "failed", "error": error}},
+    )
     assert b"secret" not in frame
 
 

@@ -120,7 +120,9 @@ def test_padding_that_was_empty_is_no_padding() -> None:
     assert not shape.fits(with_text("you", padding="x"))
 
 
-@pytest.mark.parametrize("block", [STOP, DONE, b": c\n\n", delta('"content":""'), delta('"content":null'), b'data: {"content":"cut', b""], ids=repr)
+@pytest.mark.parametrize(
+    "block", [STOP, DONE, b": c\n\n", delta('"content":""'), delta('"content":null'), b'data: {"content":"cut', b""], ids=repr
+)
 def test_a_chunk_without_text_has_no_shape(block: bytes) -> None:
     assert Shape.of(block) is None
 

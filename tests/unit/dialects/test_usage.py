@@ -93,7 +93,9 @@ def test_a_cost_that_is_none_is_missing(cost: Any) -> None:
     assert usage.cost_usd is None
 
 
-@given(st.dictionaries(st.sampled_from(KEYS), JSON | st.dictionaries(st.sampled_from(("cached_tokens", "reasoning_tokens")), JSON)))
+@given(
+    st.dictionaries(st.sampled_from(KEYS), JSON | st.dictionaries(st.sampled_from(("cached_tokens", "reasoning_tokens")), JSON))
+)
 def test_no_usage_is_too_strange_to_be_read(usage: dict[str, Any]) -> None:
     read = read_usage(usage)
 
@@ -123,6 +125,8 @@ def test_usage_is_found_in_the_last_bytes_of_an_answer(end: bytes, usage: dict[s
 
 
 def test_what_a_model_wrote_about_usage_is_not_taken_for_it() -> None:
-    answer = orjson.dumps({"text": '"usage":{"prompt_tokens":1}', "usage": {"prompt_tokens": 8}, "tail": '"usage":{"prompt_tokens":2}'})
+    answer = orjson.dumps(
+        {"text": '"usage":{"prompt_tokens":1}', "usage": {"prompt_tokens": 8}, "tail": '"usage":{"prompt_tokens":2}'}
+    )
 
     assert usage_at_end(answer[5:]) == {"prompt_tokens": 8}

@@ -41,7 +41,11 @@ class Listener:
         self._answers: list[asyncio.Future[web.StreamResponse]] = []
         self._clients: list[Client] = []
         self.server = PublicServer(
-            self._serve, refuse=self._refuse, refuse_raw=self._refuse_raw, access_log=None, **{"keepalive_timeout": 650.0, **options}
+            self._serve,
+            refuse=self._refuse,
+            refuse_raw=self._refuse_raw,
+            access_log=None,
+            **{"keepalive_timeout": 650.0, **options},
         )
 
     async def connect(self) -> Client:

@@ -82,7 +82,11 @@ async def have_answered(listener: Listener, client: Client) -> None:
 def test_no_other_private_attribute_of_aiohttp_is_used() -> None:
     """Whoever needs one more adds it here, and a test of what it is needed for below."""
     tree = ast.parse(Path(connection_module.__file__).read_text(encoding="utf-8"))
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("_") and "__" not in node.attr}
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and "__" not in node.attr
+    }
     own = set(vars(ClientConnection)) | set(ClientConnection.__slots__) | {"_connection_options"}
 
     assert used - own == PRIVATE
@@ -315,7 +319,10 @@ UNREADABLE: dict[str, tuple[bytes, type[ProxyError]]] = {
     "bad header name": (b"GET / HTTP/1.1\r\nHost: p\r\nBad Name: %b\r\n\r\n" % SECRET, BadRequest),
     "control character": (b"GET / HTTP/1.1\r\nHost: p\r\nAuthorization: \x01%b\r\n\r\n" % SECRET, BadRequest),
     "length that is no number": (b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: %b\r\n\r\n" % SECRET, BadRequest),
-    "two framings": (b"POST /%b HTTP/1.1\r\nHost: p\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" % SECRET, BadRequest),
+    "two framings": (
+        b"POST /%b HTTP/1.1\r\nHost: p\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" % SECRET,
+        BadRequest,
+    ),
     "long target": (b"GET /%b HTTP/1.1\r\nHost: p\r\n\r\n" % (SECRET * 1000), HeadersTooLarge),
     "long header": (b"GET / HTTP/1.1\r\nHost: p\r\nX: %b\r\n\r\n" % (SECRET * 1000), HeadersTooLarge),
 }

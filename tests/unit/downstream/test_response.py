@@ -270,7 +270,9 @@ async def test_peer_that_reads_until_the_connection_ends_gets_a_reset(
 ) -> None:
     """For it a FIN is a good end (RFC 9112 6.3)."""
     sock = Lingering()
-    monkeypatch.setattr(RecordingTransport, "get_extra_info", lambda self, name, default=None: sock if name == "socket" else default)
+    monkeypatch.setattr(
+        RecordingTransport, "get_extra_info", lambda self, name, default=None: sock if name == "socket" else default
+    )
     monkeypatch.setattr("aiohttp.base_protocol.tcp_nodelay", lambda transport, value: None)
     monkeypatch.setattr("aiohttp.web_protocol.tcp_keepalive", lambda transport: None)
     client, downstream = await listener.downstream(OLD)

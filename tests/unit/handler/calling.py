@@ -35,7 +35,7 @@ def principal(*models: str, expires_at: float | None = None) -> Principal:
 
 def runtime(configured: Settings | None = None, simulators: dict[str, str] | None = None) -> Runtime:
     """Build a runtime that nobody has started."""
-    network = Network(Addresses(asyncio.get_running_loop()), ssl.create_default_context())
+    network = Network(Addresses(asyncio.get_running_loop()), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))  # none that has to read certificates
     return build(configured or settings(), simulators or {}, network)
 
 
@@ -61,13 +61,16 @@ class Asked:
         """What follows the response's head, with its framing."""
         return self.sent.partition(b"\r\n\r\n")[2]
 
-    def stream(self, *pieces: bytes, framing: Framing = Framing.EVENTS, release: bool = True) -> None:
-        """Let the call have a stream, through which an upstream's *pieces* have gone, or in which they are held."""
+    def stream(self, *pieces: bytes, framing: Framing = Framing.EVENTS, release: bool = True, **seconds: float) -> None:
+        """Let the call have a stream, through which an upstream's *pieces* have gone, or in which they are held.
+
+        Of its clocks only those named in *seconds* run.
+        """
         call, now = self.call, time.monotonic()
         relay = Relay(keepalive=None, interval=10.0, now=now)
         relay.framing = framing
         loop = asyncio.get_running_loop()
-        call.stream = Stream(call.exchange, call.downstream, relay, clocks(), early_headers=EARLY, loop=loop)
+        call.stream = Stream(call.exchange, call.downstream, relay, clocks(**seconds), early_headers=EARLY, loop=loop)
         if not pieces:
             return
         relay.begin(call.dialect.observer(RequestView("m")), framing)

@@ -9,7 +9,18 @@ from proxy.sse.boundary import START, advance, between_events, between_lines
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"data: x\n\n", b"data: x\r\n\r\n", b"data: x\r\r\n", b"data: x\n\r\n", b"\n", b": c\n\n", b"data: x\n\n\n", b"\r\n", b"data: x\r\n\n"],
+    [
+        b"",
+        b"data: x\n\n",
+        b"data: x\r\n\r\n",
+        b"data: x\r\r\n",
+        b"data: x\n\r\n",
+        b"\n",
+        b": c\n\n",
+        b"data: x\n\n\n",
+        b"\r\n",
+        b"data: x\r\n\n",
+    ],
     ids=repr,
 )
 def test_a_frame_may_follow_an_empty_line(sent: bytes) -> None:

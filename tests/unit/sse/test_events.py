@@ -173,7 +173,9 @@ def test_an_id_is_noted_however_it_is_cut(stream: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "stream", [b'data: {"id":"a"}\n\n', b"data: id: 7\n\n", b": id\n\n", b"event: id\ndata: 1\n\n", b"xid: 7\n\n", b"id: 7\n"], ids=repr
+    "stream",
+    [b'data: {"id":"a"}\n\n', b"data: id: 7\n\n", b": id\n\n", b"event: id\ndata: 1\n\n", b"xid: 7\n\n", b"id: 7\n"],
+    ids=repr,
 )
 def test_what_is_no_finished_id_field_is_not_noted(stream: bytes) -> None:
     splitter = Splitter()

@@ -71,7 +71,9 @@ def test_without_a_keepalive_nothing_is_ever_put_in() -> None:
     assert due(relay, 1e9) == b""
 
 
-@pytest.mark.parametrize("half", [b'data: {"a"', b"data: x\n", b"data: x\r\n", b"data: x\r", b"event: e\ndata: x\n", b": half", b"\r"], ids=repr)
+@pytest.mark.parametrize(
+    "half", [b'data: {"a"', b"data: x\n", b"data: x\r\n", b"data: x\r", b"event: e\ndata: x\n", b": half", b"\r"], ids=repr
+)
 def test_a_frame_waits_for_the_end_of_an_event(half: bytes) -> None:
     """A blank line inside an event would hand the client half a message; one between CR and LF, too (P4, P5, P6)."""
     relay = live()

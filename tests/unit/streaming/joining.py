@@ -27,7 +27,9 @@ EVENT_STREAM: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTr
 EARLY: Final = ((b"Content-Type", b"text/event-stream"),)
 HEADERS: Final = ((b"Content-Type", b"text/event-stream"), (b"X-From", b"upstream"))
 KEEPALIVE: Final = b": keepalive\n\n"
-FOR_EVER: Final = dict.fromkeys(("commit_after", "patience", "attempt", "first", "whole", "idle", "content", "write_stall", "age"), NEVER)
+FOR_EVER: Final = dict.fromkeys(
+    ("commit_after", "patience", "attempt", "first", "whole", "idle", "content", "write_stall", "age"), NEVER
+)
 
 
 def clocks(**seconds: float) -> Clocks:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -14,7 +14,6 @@ from proxy.errors import (
     Expired,
     InternalError,
     ProxyError,
-    UpstreamClosed,
     UpstreamErrorEvent,
     UpstreamMalformed,
     UpstreamReset,
@@ -30,9 +29,11 @@ from tests.support.answers import ERROR_EVENT, FINISH, ROLE, TOKEN, USAGE
 from tests.support.handclock import START, HandClock
 from tests.support.transports import turns
 from tests.support.upstream import DONE
-from tests.unit.streaming.joining import HEADERS, KEEPALIVE, Joined, Rooms, clocks, rooms
+from tests.unit.streaming.joining import HEADERS, KEEPALIVE, Joined, Rooms, Wire, clocks, rooms
 
 Act = Callable[[Joined], object]
+Begin = Callable[[Joined], Awaitable[asyncio.Task[None]]]
+End = Callable[[Wire], None]
 
 COMMENT = b": busy\n\n"
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -79,9 +80,7 @@ async def test_answer_of_the_upstream_is_the_commit_when_it_comes_in_time(house:
 
 
 @pytest.mark.parametrize("phase", [dialing, waiting_for_the_head, waiting_for_the_first_event])
-async def test_response_is_committed_when_the_client_has_waited_long_enough(
-    house: Rooms, phase: Callable[[Joined], asyncio.Task[None]]
-) -> None:
+async def test_response_is_committed_when_the_client_has_waited_long_enough(house: Rooms, phase: Begin) -> None:
     joined = await house.join(clocks(commit_after=5))
     await phase(joined)
     await joined.tick(4.75)
@@ -273,9 +272,7 @@ async def test_reading_goes_on_when_a_commit_lets_the_comments_out(house: Rooms)
 
 @pytest.mark.parametrize("clock_name", ["first", "whole"])
 @pytest.mark.parametrize("phase", [waiting_for_the_head, waiting_for_the_first_event])
-async def test_attempts_together_have_their_time_to_the_first_content(
-    house: Rooms, phase: Callable[[Joined], asyncio.Task[None]], clock_name: str
-) -> None:
+async def test_attempts_together_have_their_time_to_the_first_content(house: Rooms, phase: Begin, clock_name: str) -> None:
     joined = await house.join(clocks(**{clock_name: 10}))
     first = await phase(joined)
     await joined.tick(9.75)
@@ -424,7 +421,7 @@ async def test_idle_clock_begins_with_the_first_content(house: Rooms) -> None:
 
 
 @pytest.mark.parametrize("phase", [waiting_for_the_head, waiting_for_the_first_event])
-async def test_age_ends_a_wait(house: Rooms, phase: Callable[[Joined], asyncio.Task[None]]) -> None:
+async def test_age_ends_a_wait(house: Rooms, phase: Begin) -> None:
     joined = await house.join(clocks(age=100))
     first = await phase(joined)
 
@@ -523,12 +520,12 @@ async def test_what_follows_a_finish_reason_may_take_its_time(house: Rooms) -> N
     ids=lambda value: value.__name__ if isinstance(value, type) else None,
 )
 async def test_end_is_good_if_the_dialect_says_so(
-    house: Rooms, events: list[bytes], dialect: Dialect, end: Act, error: type[ProxyError] | None
+    house: Rooms, events: list[bytes], dialect: Dialect, end: End, error: type[ProxyError] | None
 ) -> None:
     joined = await house.join()
     running = await joined.live(*events, dialect=dialect)
 
-    end(joined.upstream)  # type: ignore[arg-type]
+    end(joined.upstream)
 
     if error is None:
         await running
@@ -550,12 +547,12 @@ async def test_end_is_good_if_the_dialect_says_so(
 )
 @pytest.mark.parametrize("begun", [b"", b"data: {", COMMENT], ids=["nothing", "half an event", "a comment"])
 async def test_end_before_the_first_event_is_a_failed_attempt(
-    house: Rooms, begun: bytes, end: Act, error: type[ProxyError]
+    house: Rooms, begun: bytes, end: End, error: type[ProxyError]
 ) -> None:
     joined = await house.join()
     first = await joined.first(*[begun] * bool(begun))
 
-    end(joined.upstream)  # type: ignore[arg-type]
+    end(joined.upstream)
 
     with pytest.raises(error):
         await first
@@ -762,7 +759,9 @@ async def test_no_keepalive_follows_the_last_event(house: Rooms) -> None:
     assert joined.pieces == [TOKEN, DONE]
 
 
-@pytest.mark.parametrize("end", [lambda joined: joined.upstream.lose(), lambda joined: joined.stream.fail(Drained())], ids=["cut", "failed"])
+@pytest.mark.parametrize(
+    "end", [lambda joined: joined.upstream.lose(), lambda joined: joined.stream.fail(Drained())], ids=["cut", "failed"]
+)
 async def test_no_keepalive_follows_an_end_that_the_handler_has_not_heard_of(house: Rooms, end: Act) -> None:
     joined = await house.join()
     await joined.live(TOKEN)
@@ -960,9 +959,7 @@ async def test_client_that_stalls_before_the_first_token_is_not_taken_for_one_th
 
 
 @pytest.mark.parametrize("phase", [waiting_for_the_first_event, lambda joined: joined.live(TOKEN)], ids=["waiting", "live"])
-async def test_upstream_is_closed_in_the_callback_that_tells_of_the_departure(
-    house: Rooms, phase: Callable[[Joined], asyncio.Task[None]]
-) -> None:
+async def test_upstream_is_closed_in_the_callback_that_tells_of_the_departure(house: Rooms, phase: Begin) -> None:
     joined = await house.join()
     await phase(joined)
 
@@ -1117,7 +1114,7 @@ async def test_failure_that_comes_while_a_connection_is_made_is_told_when_it_is_
 
 
 @pytest.mark.parametrize("phase", [waiting_for_the_head, waiting_for_the_first_event])
-async def test_failure_wakes_whoever_waits(house: Rooms, phase: Callable[[Joined], asyncio.Task[None]]) -> None:
+async def test_failure_wakes_whoever_waits(house: Rooms, phase: Begin) -> None:
     joined = await house.join()
     first = await phase(joined)
 
@@ -1192,7 +1189,10 @@ async def test_close_is_idempotent(house: Rooms) -> None:
     await joined.live(TOKEN)
     joined.clock.move(4)
     joined.stream.close()
-    before = {name: getattr(joined.exchange, name) for name in ("silence_seconds", "backpressure_seconds", "usage", "upstream_closed_at")}
+    before = {
+        name: getattr(joined.exchange, name)
+        for name in ("silence_seconds", "backpressure_seconds", "usage", "upstream_closed_at")
+    }
 
     joined.clock.move(4)
     joined.stream.close()
@@ -1238,7 +1238,11 @@ async def test_every_gap_between_two_tokens_is_counted(house: Rooms) -> None:
 
     exchange = joined.exchange
     assert exchange.gaps is not None
-    assert {bound: count for bound, count in zip((*GAP_BUCKETS, NEVER), exchange.gaps, strict=True) if count} == {0.25: 1, 0.5: 1, 5: 1}
+    assert {bound: count for bound, count in zip((*GAP_BUCKETS, NEVER), exchange.gaps, strict=True) if count} == {
+        0.25: 1,
+        0.5: 1,
+        5: 1,
+    }
     assert (exchange.first_token, exchange.last_content) == (START, START + 4.75)
     assert (exchange.longest_gap, exchange.gap_sum) == (4.0, 4.75)
 

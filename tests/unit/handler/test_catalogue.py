@@ -1,0 +1,263 @@
+"""The list of models: what is configured, and what upstreams behind patterns say themselves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+
+from proxy.auth import Principal
+from proxy.errors import ModelNotFound
+from proxy.handler import catalogue
+from proxy.settings import Settings
+from proxy.tasks import Tasks
+from tests.support.house import settings
+from tests.support.upstream import Fin, Hang, Reply, Rst, Upstream, answer, closed_port, stream, verbatim
+from tests.unit.handler.calling import Asked, asked, principal, runtime
+
+MODELS = [
+    {"name": "o1", "targets": [{"upstream": "a"}]},
+    {"name": "gpt-alias", "targets": [{"upstream": "a", "model": "real-name"}]},
+    {"name": "gpt-*", "targets": [{"upstream": "a"}, {"upstream": "b"}]},
+    {"name": "free/*", "targets": [{"upstream": "b", "model": "vendor/{model}"}]},
+]
+
+
+@pytest.fixture
+async def first() -> AsyncIterator[Upstream]:
+    async with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def second() -> AsyncIterator[Upstream]:
+    async with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def tasks() -> AsyncIterator[Tasks]:
+    """The house's tasks: whatever a list begins, it ends."""
+    tasks = Tasks()
+    yield tasks
+    assert not len(tasks)
+
+
+def configured(*upstreams: Upstream, models: list[dict[str, Any]] | None = None) -> Settings:
+    return settings(*(upstream.url for upstream in upstreams), models=MODELS if models is None else models)
+
+
+def entry(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "owned_by": "vendor", "context": 128_000}
+
+
+def listed(*names: str) -> Reply:
+    return answer({"object": "list", "data": [entry(name) for name in names]})
+
+
+async def look(it: Asked, tasks: Tasks, wanted: bytes = b"", caller: Principal | None = None) -> Any:
+    """Let *caller* ask, and return what is answered."""
+    it.call.principal = caller or principal()
+    await catalogue.models(it.call, wanted, tasks)
+    return orjson.loads(it.body)
+
+
+def names(answered: Any) -> list[str]:
+    return [model["id"] for model in answered["data"]]
+
+
+async def test_configured_names_come_first_and_then_what_patterns_let_through(first: Upstream, second: Upstream, tasks: Tasks) -> None:
+    first.script(listed("gpt-4o", "o3", "gpt-4"))
+    second.script(listed("gpt-oss"))
+    async with asked(under=runtime(configured(first, second))) as it:
+        answered = await look(it, tasks)
+
+        assert answered["object"] == "list"
+        assert names(answered) == ["o1", "gpt-alias", "gpt-4o", "gpt-4", "gpt-oss"]
+        assert it.call.exchange.status == 200
+
+
+async def test_entry_is_the_upstreams_own_and_a_configured_one_is_ours(first: Upstream, tasks: Tasks) -> None:
+    first.script(listed("gpt-4o", "gpt-alias"))
+    async with asked(under=runtime(configured(first, models=[MODELS[1], {"name": "gpt-*", "targets": [{"upstream": "a"}]}]))) as it:
+        answered = await look(it, tasks)
+
+        ours, theirs = answered["data"]
+        assert ours == {"id": "gpt-alias", "object": "model", "created": 0, "owned_by": "llm-stream-proxy"}
+        assert theirs == entry("gpt-4o")
+
+
+async def test_model_of_two_upstreams_is_listed_once_as_the_first_says_it(first: Upstream, second: Upstream, tasks: Tasks) -> None:
+    first.script(listed("gpt-4o"))
+    second.script(answer({"data": [{"id": "gpt-4o", "owned_by": "somebody else"}]}))
+    async with asked(under=runtime(configured(first, second, models=[MODELS[2]]))) as it:
+        answered = await look(it, tasks)
+
+        assert answered["data"] == [entry("gpt-4o")]
+
+
+@pytest.mark.parametrize("name", ["real-name", "vendor/free/x", "free/x", "o3", "GPT-4o"])
+async def test_name_that_would_not_lead_to_its_upstream_is_not_listed(
+    first: Upstream, second: Upstream, tasks: Tasks, name: str
+) -> None:
+    first.script(listed(name))
+    second.script(listed(name))
+    async with asked(under=runtime(configured(first, second))) as it:
+        answered = await look(it, tasks)
+
+        assert names(answered) == ["o1", "gpt-alias"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "visible"),
+    [
+        (("*",), ["o1", "gpt-alias", "gpt-4o", "gpt-oss"]),
+        (("gpt-*",), ["gpt-alias", "gpt-4o", "gpt-oss"]),
+        (("o1", "gpt-oss"), ["o1", "gpt-oss"]),
+        (("claude-*",), []),
+    ],
+)
+async def test_caller_sees_only_what_they_may_use(
+    first: Upstream, second: Upstream, tasks: Tasks, allowed: tuple[str, ...], visible: list[str]
+) -> None:
+    first.script(listed("gpt-4o"))
+    second.script(listed("gpt-oss"))
+    async with asked(under=runtime(configured(first, second))) as it:
+        answered = await look(it, tasks, caller=principal(*allowed))
+
+        assert names(answered) == visible
+
+
+async def test_upstream_that_no_pattern_leads_to_is_not_asked(first: Upstream, second: Upstream, tasks: Tasks) -> None:
+    second.script(listed())
+    models = [MODELS[0], {"name": "free-*", "targets": [{"upstream": "b"}]}]
+    async with asked(under=runtime(configured(first, second, models=models))) as it:
+        await look(it, tasks)
+
+        assert len(second.requests) == 1
+        assert not first.connections
+
+
+async def test_upstream_is_asked_with_its_own_credential_and_nothing_of_the_clients(first: Upstream, tasks: Tasks) -> None:
+    first.script(listed())
+    request = b"GET /v1/models?after=x HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer mine\r\nX-Mine: 1\r\nCookie: a=b\r\n\r\n"
+    async with asked(request, runtime(configured(first, models=[MODELS[0], {"name": "*", "targets": [{"upstream": "a"}]}]))) as it:
+        await look(it, tasks)
+
+        seen = await first.request()
+        assert (seen.method, seen.target, seen.header("authorization")) == ("GET", b"/v1/models", "Bearer sk-upstream-a")
+        assert seen.header("x-request-id") == "r1"
+        assert b"mine" not in seen.head.raw.lower()
+        assert b"cookie" not in seen.head.raw.lower()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer({"error": "busy"}, 503),
+        answer({"data": [entry("gpt-hidden")]}, 203),
+        answer(b"<html>"),
+        answer([1]),
+        answer({"data": {"id": "gpt-odd"}}),
+        answer({"data": [None, 7, "gpt-odd", {"id": 7}, {"name": "gpt-odd"}]}),
+        answer(b""),
+        Reply(headers=[("Content-Type", "application/json")], body=[b'{"data": [{"id": "gpt-cut"}]}', Fin()], framing="length", length=99),
+        verbatim(Fin()),
+        verbatim(Rst()),
+        verbatim(b"SSH-2.0\r\n\r\n", Hang()),
+        stream(b'{"data": []}', Rst()),
+    ],
+    ids=["503", "203", "HTML", "list", "odd data", "odd entries", "empty", "cut", "FIN", "RST", "not HTTP", "reset"],
+)
+async def test_failing_upstream_leaves_the_rest_of_the_list(first: Upstream, second: Upstream, tasks: Tasks, reply: Reply) -> None:
+    first.script(reply)
+    second.script(listed("gpt-oss"))
+    async with asked(under=runtime(configured(first, second))) as it:
+        answered = await look(it, tasks)
+
+        assert names(answered) == ["o1", "gpt-alias", "gpt-oss"]
+
+
+async def test_upstream_that_cannot_be_reached_leaves_the_rest_of_the_list(first: Upstream, tasks: Tasks) -> None:
+    first.script(listed("gpt-oss"))
+    with closed_port() as port:
+        built = runtime(settings(f"http://127.0.0.1:{port}", first.url, models=MODELS))
+        async with asked(under=built) as it:
+            answered = await look(it, tasks)
+
+            assert names(answered) == ["o1", "gpt-alias", "gpt-oss"]
+
+
+async def test_upstream_that_says_nothing_is_not_waited_for(
+    first: Upstream, second: Upstream, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "LIST_TIMEOUT", 0.1)
+    first.script(stream(Hang()))
+    second.script(listed("gpt-oss"))
+    async with asked(under=runtime(configured(first, second))) as it:
+        answered = await look(it, tasks)
+
+        assert names(answered) == ["o1", "gpt-alias", "gpt-oss"]
+        await first.closed()
+
+
+async def test_list_without_an_end_is_given_up_at_its_limit(
+    first: Upstream, second: Upstream, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "LIST_LIMIT", 1024)
+    first.script(listed(*(f"gpt-{number}" for number in range(99))))
+    second.script(listed("gpt-oss"))
+    async with asked(under=runtime(configured(first, second))) as it:
+        answered = await look(it, tasks)
+
+        assert names(answered) == ["o1", "gpt-alias", "gpt-oss"]
+
+
+async def test_asking_ends_with_the_request(first: Upstream, second: Upstream, tasks: Tasks) -> None:
+    first.script(stream(Hang()))
+    second.script(stream(Hang()))
+    own = Tasks()
+    async with asked(under=runtime(configured(first, second))) as it:
+        request = own.spawn(look(it, tasks), name="request")
+        await first.request()
+        await second.request()
+
+        await own.close()
+
+        assert request.cancelled()
+        await first.closed(within=1)
+        await second.closed(within=1)
+
+
+# One of them.
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [(b"o1", "o1"), (b"gpt-4o", "gpt-4o"), (b"%6f1", "o1"), (b"vendor/m", "vendor/m"), (b"vendor%2Fm", "vendor/m"), (b"%C3%A9", "é")],
+)
+async def test_one_model_is_found_by_its_name_however_it_is_escaped(first: Upstream, tasks: Tasks, wanted: bytes, name: str) -> None:
+    first.script(listed("gpt-4o", "vendor/m", "é"))
+    models = [MODELS[0], {"name": "*", "targets": [{"upstream": "a"}]}]
+    async with asked(under=runtime(configured(first, models=models))) as it:
+        answered = await look(it, tasks, wanted)
+
+        assert answered["id"] == name
+        assert it.call.exchange.status == 200
+
+
+@pytest.mark.parametrize(
+    ("wanted", "allowed"), [(b"gpt-5", ()), (b"gpt-*", ()), (b"o1/", ()), (b"%256f1", ()), (b"%FF", ()), (b"o1", ("gpt-*",))]
+)
+async def test_model_that_the_caller_cannot_see_does_not_exist(
+    first: Upstream, second: Upstream, tasks: Tasks, wanted: bytes, allowed: tuple[str, ...]
+) -> None:
+    first.script(listed("gpt-4o"))
+    second.script(listed())
+    async with asked(under=runtime(configured(first, second))) as it:
+        with pytest.raises(ModelNotFound):
+            await look(it, tasks, wanted, principal(*allowed))
+
+        assert it.sent == b""
