@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import _ErrInfo
 
 from proxy.downstream.departure import DepartureWatch
 from proxy.downstream.response import BEGUN, reset
@@ -62,8 +63,8 @@ class ClientConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        # aiohttp private: how many heads were parsed, and the future that `start` waits on between requests; before the
-        # first one it may not wait yet, because uvloop reads what came with the connection at once
+        # before the first request `start` may not wait yet, because uvloop reads what came with the connection at once
+        # aiohttp private: how many heads were parsed, and the future that `start` waits on between requests
         if self._request_count and (self._waiter is None or self._waiter.done()):
             self._head_arrived()
         elif data and (self._head_since is None or not self._seen):
@@ -71,6 +72,12 @@ class ClientConnection(web.RequestHandler):
         # aiohttp private: so many pipelined requests that reading is paused; a departure would go unnoticed
         if self._buffer_paused:
             self.abort()
+
+        # aiohttp private: what could not be read waits its turn, but whoever reads the body before it would wait in vain
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo) and self._current_request is not None:
+            body = self._current_request.content
+            if not body.is_eof():
+                body.set_exception(BadRequest("The request body is not framed as it says."))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_arrived()

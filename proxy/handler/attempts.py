@@ -33,7 +33,7 @@ from proxy.health import Permit, Verdict, verdict_of
 from proxy.retry import Decision, GiveUp, Position, Situation, parse_retry_after
 from proxy.router import Target
 from proxy.streaming import Stream
-from proxy.upstream import Backend, BodyReader, OutboundRequest, Outgoing, UpstreamStream
+from proxy.upstream import Backend, BodyEnd, BodyReader, OutboundRequest, Outgoing, UpstreamStream
 
 FIRST: Final = Position()
 ERROR_BODY_LIMIT: Final = 256 * 1024
@@ -178,7 +178,7 @@ class Attempts:
         upstream.attach(reader)
         timeout = asyncio.get_running_loop().call_later(ERROR_BODY_WAIT, reader.give_up)
         try:
-            await self._stream.wait(reader.end, Phase.FIRST_TOKEN)
+            end = await self._stream.wait(reader.end, Phase.FIRST_TOKEN)
         finally:
             timeout.cancel()
             upstream.close()
@@ -187,8 +187,10 @@ class Attempts:
         retry_after = parse_retry_after(headers, reader.body, time.time())
         if refusal.reason == "credentials":
             raise UpstreamCredentials(f"status {status} from {backend.name}")
+        # what is cut short, by them or by our own limit, is not passed on as if it were whole
+        whole = end in (BodyEnd.COMPLETE, BodyEnd.CLOSED)
         delivered = backend.inbound.deliverable(upstream.head.headers, headers, body_may_change=False)
-        self._refused = Refused(status, delivered, reader.body)
+        self._refused = Refused(status, delivered, reader.body) if whole else None
         retryable = refusal.transient and status in self._runtime.settings.retry.statuses
         raise UpstreamRefused(status, refusal.reason, retryable=retryable, retry_after=retry_after)
 
@@ -255,7 +257,9 @@ class Attempts:
             return cut(call, failure, call.dialect.answer_event(refused.body))
         call.exchange.status = refused.status
         call.exchange.bytes_out = len(refused.body)
-        return call.downstream.answer(refused.status, [*refused.head.headers, *call.response_headers], refused.body)
+        length = refused.head.content_length if call.method == b"HEAD" else len(refused.body)
+        call.downstream.begin(refused.status, [*refused.head.headers, *call.response_headers], length=length, data=refused.body)
+        return call.downstream.finish()
 
     # ---- the answer
 

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from proxy.auth import Principal
 from proxy.downstream import Downstream
-from proxy.errors import BodiesFull, BodyTimeout, BodyTooLarge
+from proxy.errors import BadRequest, BodiesFull, BodyTimeout, BodyTooLarge
 from proxy.exchange import Exchange
 from proxy.headers import Noted
 from proxy.settings import Limits, Price
@@ -100,6 +100,9 @@ class Call:
                     self.body = await self._collect(limits.body)
         except TimeoutError as exc:
             raise BodyTimeout(f"no complete body within {limits.body_timeout:g}s") from exc
+        except BadRequest:
+            self.downstream.closing = True  # nobody knows where such a body ends
+            raise
         if len(self.body) > limits.body:
             raise BodyTooLarge(f"more than {limits.body} bytes")
         self._take(len(self.body) - self._held)

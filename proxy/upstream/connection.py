@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import enum
 import select
+import socket
 import ssl
+import struct
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
@@ -20,6 +22,8 @@ from proxy.upstream.response import HEAD_LIMIT, ResponseHead, ResponseReader, ma
 EARLY_LIMIT: Final = 64 * 1024  # body bytes kept before somebody wants them; beyond it reading pauses
 FRAMING_LIMIT: Final = 64 * 1024  # bytes without one of the body: chunk extensions, trailers
 JOIN_LIMIT: Final = 64 * 1024  # a request body up to this size goes out in one write with its head
+
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class BodyEnd(enum.Enum):
@@ -153,13 +157,14 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def abort(self) -> None:
-        """Close at once and for good. No sink is called any more."""
-        self._sink = None
+        """Close at once and for good, with a RST if an exchange is on. No sink is called any more."""
+        unfinished = self._open or self._sending
         self._open = False
+        self._sink = None
         head = self._head
         if head is not None and not head.cancel() and not head.cancelled():
             head.exception()  # whoever gave the exchange up need not hear why it failed
-        self._drop()
+        self._drop(reset=unfinished)
 
     def to_idle(self, now: float) -> None:
         """Mark the connection as waiting in the pool, with nothing left of its last exchange."""
@@ -186,10 +191,9 @@ class UpstreamConnection(asyncio.Protocol):
         return (
             self._end is BodyEnd.COMPLETE
             and self._reader.keep_alive
-            and self._request_sent
             and transport is not None
             and not transport.is_closing()
-            and not transport.get_write_buffer_size()
+            and not self._sending
         )
 
     @property
@@ -202,6 +206,11 @@ class UpstreamConnection(asyncio.Protocol):
             self._poll = select.poll()
             self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
+
+    @property
+    def _sending(self) -> bool:
+        """Whether a part of the request has not left yet."""
+        return not self._request_sent or (self.transport is not None and self.transport.get_write_buffer_size() > 0)
 
     # asyncio.Protocol
 
@@ -373,6 +382,11 @@ class UpstreamConnection(asyncio.Protocol):
     def _report(self, exc: Exception) -> None:
         self._loop.call_exception_handler({"message": "a sink failed on an upstream's bytes", "exception": exc})
 
-    def _drop(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+    def _drop(self, *, reset: bool = True) -> None:
+        """Close the socket. A FIN would wait behind what the peer has not read, and some servers work on after one."""
+        transport = self.transport
+        if transport is None:
+            return
+        if reset and not transport.is_closing():
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        transport.abort()

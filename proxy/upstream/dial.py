@@ -24,7 +24,7 @@ from proxy.settings import ForwardProxy
 ADDRESS_TTL: Final = 30.0
 RESOLVER_PATIENCE: Final = 1.0  # seconds that a resolver gets where an older answer is at hand
 HEAD_START: Final = 0.25  # seconds that an address has before the next one is tried beside it (RFC 8305 5)
-PROXY_HEAD_LIMIT: Final = 16 * 1024
+PROXY_HEAD_LIMIT: Final = 8 * 1024
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 
 P = TypeVar("P", bound=asyncio.Protocol)
@@ -110,14 +110,20 @@ class Dialer:
 
     async def _attach(self, sock: socket.socket, protocol: Callable[[], P]) -> P:
         """Put *protocol* on the socket, and TLS between them if wanted."""
+        loop = asyncio.get_running_loop()
         name = self._host if self._tls is not None else None
         try:
-            _, made = await asyncio.get_running_loop().create_connection(protocol, sock=sock, ssl=self._tls, server_hostname=name)
+            _, made = await loop.create_connection(protocol, sock=sock, ssl=self._tls, server_hostname=name)
         except ssl.SSLError as exc:
             words = getattr(exc, "verify_message", "") or exc.reason or exc
             raise UpstreamTlsFailed(f"TLS with {self._host}: {words}") from exc
         except OSError as exc:
             raise UpstreamConnectFailed(f"the TLS handshake with {self._host} broke off: {_words(exc)}") from exc
+        finally:
+            if not isinstance(loop, asyncio.BaseEventLoop):
+                # uvloop closes the descriptor itself. After a reset at the first moment it forgets to tell the socket, which
+                # would then close it once more: by now perhaps somebody else's
+                sock.detach()
         return made
 
     async def _tunnel(self, sock: socket.socket, way: ForwardProxy) -> None:

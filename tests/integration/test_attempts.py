@@ -81,7 +81,7 @@ async def test_p21_timeout_behind_keepalives_is_told_in_the_stream_which_is_then
     async with open_house(configured) as house:
         took, response = await timed_ask(house)
 
-        assert took == pytest.approx(1, rel=0.1)
+        assert took == pytest.approx(1, abs=0.2)
         assert response.status == 200
         assert b'"code":"upstream_timeout"' in without_comments(response)
         assert response.end in (End.ABORTED, End.RESET)
@@ -95,7 +95,7 @@ async def test_comments_of_an_upstream_do_not_move_the_deadline(pair: Pair) -> N
     async with open_house(quick(a.url, streaming={"commit_after": "50ms", "first_token_timeout": "1s"})) as house:
         took, response = await timed_ask(house)
 
-        assert took == pytest.approx(1, rel=0.1)
+        assert took == pytest.approx(1, abs=0.2)
         assert b"upstream_timeout" in response.body
 
 
@@ -110,7 +110,7 @@ async def test_attempt_timeout_holds_while_a_fresh_target_is_left_and_the_last_h
         assert (response.status, response.header("x-should-retry")) == (504, "false")
         assert took == pytest.approx(2, rel=0.1)
         record = (await house.records())[0]
-        assert [attempt["ms"] for attempt in record["attempts"]] == pytest.approx([500, 1500], rel=0.15)
+        assert [attempt["ms"] for attempt in record["attempts"]] == pytest.approx([500, 1500], abs=200)
 
 
 async def test_deadline_covers_all_attempts_and_their_waits_together(pair: Pair) -> None:
@@ -121,7 +121,7 @@ async def test_deadline_covers_all_attempts_and_their_waits_together(pair: Pair)
         took, response = await timed_ask(house)
 
         assert response.status == 504
-        assert took == pytest.approx(1, rel=0.1)
+        assert took == pytest.approx(1, abs=0.2)
 
 
 # Retry-After.

@@ -17,7 +17,8 @@ import pytest
 
 from proxy.exchange import Phase
 from proxy.settings import Settings
-from tests.support.answers import FINISH, KEEPALIVE, TOKEN, ask, only_record, quick, send, until
+from proxy.tasks import Tasks
+from tests.support.answers import FINISH, KEEPALIVE, TOKEN, ask, at_rest, only_record, quick, send, until
 from tests.support.client import End, RawClient
 from tests.support.house import BEARER, House, chat, open_house
 from tests.support.loops import both_loops
@@ -30,6 +31,7 @@ BOUND = 0.1  # seconds from the client's FIN or RST to the end of the upstream's
 HALF = b'data: {"choices": [{"del'
 JSON = b'{"choices": [{"message": {"content": "Hi"}}]}'
 BUSY = {"error": {"message": "please wait", "type": "server_error", "code": "busy"}}
+UPLOAD = [*BEARER, ("Content-Length", str(1 << 30))]
 SYN_SENT = 2  # netinet/tcp.h
 
 
@@ -143,16 +145,24 @@ async def test_p15_a_client_that_leaves_inside_its_own_request_reaches_no_upstre
         assert not upstream.connections
 
 
-@pytest.mark.parametrize("reads", [True, False], ids=["that reads", "that does not read"])
-async def test_p15_a_client_that_leaves_inside_an_upload_ends_it(reads: bool) -> None:
-    async with Upstream(reads=reads) as upstream, open_house(uploading(upstream.url)) as house, house.client() as client:
-        upstream.always(verbatim(Hang()))
+async def test_p15_a_client_that_leaves_inside_an_upload_ends_it() -> None:
+    async with Upstream() as upstream, open_house(uploading(upstream.url)) as house, house.client() as client:
+        await client.send_request("POST", "/upstream/a/v1/files", UPLOAD, bytes(100_000))
+        await until(lambda: bool(upstream.requests))
+        left = time.monotonic()
+        client.reset()
+        closed = await upstream.closed()
 
-        headers = [*BEARER, ("Content-Length", str(1 << 30))]
-        await client.send_request("POST", "/upstream/a/v1/files", headers, bytes(100_000))
+        assert closed.at - left < BOUND
+        assert (await only_record(house))["outcome"] == "client_gone"
+
+
+async def test_p15_a_client_that_leaves_inside_an_upload_is_missed_also_while_nothing_is_read_from_it() -> None:
+    async with Upstream(reads=False) as upstream, open_house(uploading(upstream.url)) as house, house.client() as client:
+        sending = Tasks().spawn(client.send_request("POST", "/upstream/a/v1/files", UPLOAD, bytes(32 << 20)), name="upload")
         await upstream.connected()
-        sending = asyncio.get_running_loop().create_task(client.send(bytes(1 << 24), size=1 << 16))
-        await until(lambda: client.wire.congested or sending.done())
+        await until(lambda: client.wire.congested)
+        await at_rest(client.wire.transport.get_write_buffer_size)
         left = time.monotonic()
         client.reset()
         await house.server.lifecycle.idle()

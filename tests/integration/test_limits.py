@@ -199,7 +199,7 @@ async def test_body_that_trickles_in_is_cut_off_at_its_deadline(upstream: Upstre
         took = time.monotonic() - began
         await response.read()
 
-        assert took == pytest.approx(1, rel=0.1)
+        assert took == pytest.approx(1, abs=0.2)
         await assert_refused(house, response, 408, "body_timeout")
         assert upstream.connections == []
 
@@ -213,7 +213,7 @@ async def test_upload_that_stops_is_cut_off_at_its_deadline_and_its_upstream_clo
         took = time.monotonic() - began
         await response.read()
 
-        assert 0.4 < took < 0.8
+        assert 0.4 < took < 1
         await assert_refused(house, response, 408, "body_timeout")
         await upstream.closed()
         assert await house.metric("llm_proxy_circuit_state", upstream="a") == 0
@@ -247,7 +247,7 @@ async def test_connection_that_never_speaks_is_closed(upstream: Upstream) -> Non
         async with house.client() as client:
             closed = await client.closed()
 
-            assert 0.4 < closed.at - began < 0.8
+            assert 0.4 < closed.at - began < 1
             assert not client.wire.inbox, "there was no request to answer"
 
 

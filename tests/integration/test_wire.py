@@ -14,8 +14,6 @@ from tests.support.house import BEARER, CHAT, KEY, House, chat, open_house, sett
 from tests.support.loops import both_loops
 from tests.support.upstream import Fin, Gate, How, Reply, Rst, Upstream, answer, stream
 
-pytestmark = both_loops
-
 AUTH = f"Authorization: Bearer {KEY}\r\n".encode()
 JSON: dict[str, list[int]] = {"choices": []}
 FILES = "/upstream/a/v1/files"
@@ -341,6 +339,7 @@ async def test_p25_head_that_can_be_read_in_two_ways_or_not_at_all_is_refused_an
     assert upstream.connections == []
 
 
+@both_loops
 @pytest.mark.parametrize(
     "body",
     [
@@ -368,6 +367,7 @@ async def test_p25_broken_chunks_of_a_request_are_refused(upstream: Upstream, ho
     assert upstream.connections == []
 
 
+@both_loops
 @pytest.mark.parametrize(
     "data",
     [
@@ -385,6 +385,7 @@ async def test_head_that_is_too_large_gets_a_431(upstream: Upstream, house: Hous
     await assert_recorded_once(house, "rejected_limit", "headers_too_large", 431)
 
 
+@both_loops
 async def test_unreadable_head_after_a_good_request_is_refused_too(upstream: Upstream, house: House) -> None:
     upstream.script(GOOD)
     async with house.client() as client:
@@ -401,6 +402,7 @@ async def test_unreadable_head_after_a_good_request_is_refused_too(upstream: Ups
 # Bodies.
 
 
+@both_loops
 @pytest.mark.parametrize("chunked", [False, True], ids=["content-length", "chunked"])
 @pytest.mark.parametrize("size", [65537, 4_000_000])
 async def test_p27_body_over_the_limit_gets_a_413_that_can_be_read(
@@ -434,6 +436,7 @@ async def test_body_at_the_limit_is_served(upstream: Upstream, house: House) -> 
     assert (await upstream.request()).body == body
 
 
+@both_loops
 async def test_body_of_a_refused_request_is_never_taken_for_the_next_request(upstream: Upstream, house: House) -> None:
     smuggled = head(f"GET {FILES} HTTP/1.1")
     async with house.client() as client:
@@ -503,6 +506,7 @@ async def test_body_that_two_readers_could_understand_differently_is_refused(
 # Expectations.
 
 
+@both_loops
 async def test_body_is_asked_for_after_authentication_and_size_check_only(upstream: Upstream, house: House) -> None:
     upstream.script(answer(JSON))
     async with house.client() as client:
@@ -641,6 +645,7 @@ async def test_method_that_a_path_does_not_serve_is_told_which_it_does(
 # HTTP/1.0.
 
 
+@both_loops
 async def test_http_1_0_client_gets_a_stream_that_ends_with_the_connection(upstream: Upstream, house: House) -> None:
     upstream.script(GOOD)
     async with house.client() as client:
@@ -651,6 +656,7 @@ async def test_http_1_0_client_gets_a_stream_that_ends_with_the_connection(upstr
         assert (bytes(response.body), bytes(response.raw), response.end) == (WHOLE, WHOLE, End.CLEAN)
 
 
+@both_loops
 @pytest.mark.parametrize("end", [Fin(), Rst()], ids=["closed", "reset"])
 async def test_http_1_0_client_sees_a_reset_where_its_stream_was_cut(upstream: Upstream, house: House, end: Fin | Rst) -> None:
     """For a body that ends with its connection a FIN would be a good end."""
@@ -689,6 +695,7 @@ async def test_http_1_0_client_may_keep_its_connection(upstream: Upstream, house
 # Pipelining.
 
 
+@both_loops
 async def test_pipelined_requests_are_answered_in_order_and_one_at_a_time(upstream: Upstream, house: House) -> None:
     upstream.script(stream(TOKEN, Gate("first"), b"data: [DONE]\n\n"), answer({"number": 2}))
     async with house.client() as client:
@@ -710,6 +717,7 @@ async def test_pipelined_requests_are_answered_in_order_and_one_at_a_time(upstre
         assert [record["id"] for record in await house.records(2)] == ["one", "two"]
 
 
+@both_loops
 async def test_flood_of_pipelined_requests_cannot_hide_a_departure(upstream: Upstream, house: House) -> None:
     """So many that reading is paused: the client's FIN would go unnoticed, so the connection is dropped."""
     upstream.script(stream(TOKEN, Gate("never")))

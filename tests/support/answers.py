@@ -116,3 +116,12 @@ async def until(ready: Callable[[], bool], within: float = WITHIN) -> None:
     async with asyncio.timeout(within):
         while not ready():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0)
+
+
+async def at_rest(count: Callable[[], int]) -> int:
+    """Wait until *count* does not change any more, and return it."""
+    before = -1
+    while before != (now := count()):
+        before = now
+        await asyncio.sleep(0.1)
+    return now

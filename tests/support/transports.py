@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
+
+
+class RecordingSocket:
+    """Keeps the options that are set on it."""
+
+    family = socket.AF_INET
+
+    def __init__(self) -> None:
+        self.options: list[tuple[int, int, int | bytes]] = []
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        self.options.append((level, option, value))
 
 
 class RecordingTransport(asyncio.Transport):
@@ -13,7 +26,8 @@ class RecordingTransport(asyncio.Transport):
     """
 
     def __init__(self, protocol: asyncio.Protocol, peer: tuple[str, int] = ("192.0.2.7", 50000)) -> None:
-        super().__init__({"peername": peer})
+        self.socket = RecordingSocket()
+        super().__init__({"peername": peer, "socket": self.socket})
         self.written: list[bytes] = []  # one for each write
         self.ended = ""  # `close`, `abort` or `lost`, whichever came first
         self.reading = True

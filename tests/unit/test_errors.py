@@ -118,7 +118,11 @@ def test_the_outcome_says_whose_doing_it_was(error: type[ProxyError]) -> None:
 
 
 def test_the_outcomes_of_draining_and_age_are_their_own() -> None:
-    words = {error.__name__: error.outcome.value for error in LEAVES if not issubclass(error, RequestError | LimitError | UpstreamError)}
+    words = {
+        error.__name__: error.outcome.value
+        for error in LEAVES
+        if not issubclass(error, RequestError | LimitError | UpstreamError)
+    }
 
     assert words == {
         "Draining": "rejected_draining",

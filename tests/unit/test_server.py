@@ -231,11 +231,12 @@ def collector() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("collector")
-@pytest.mark.parametrize(("fmt", "shown"), [("text", True), ("json", False)])
+@pytest.mark.parametrize(("fmt", "terminal", "shown"), [("text", False, True), ("json", False, False), ("json", True, True)])
 def test_a_process_serves_until_it_is_told_to_stop_and_exits_with_0(
-    capfd: pytest.CaptureFixture[str], fmt: str, shown: bool
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], fmt: str, terminal: bool, shown: bool
 ) -> None:
     """The banner is for people; where lines are read by machines it is left out."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     port = free_port()
 
     def stop_when_it_listens() -> None:
@@ -288,9 +289,7 @@ async def test_a_client_s_socket_keeps_no_more_than_it_may() -> None:
     assert kept <= 2 * SEND_BUFFER, "Linux doubles what is asked for, and grows what is not asked for"
 
 
-@pytest.mark.parametrize(
-    ("host", "port", "url"), [("127.0.0.1", 80, "http://127.0.0.1:80"), ("::1", 8080, "http://[::1]:8080")]
-)
+@pytest.mark.parametrize(("host", "port", "url"), [("127.0.0.1", 80, "http://127.0.0.1:80"), ("::1", 8080, "http://[::1]:8080")])
 def test_an_address_is_shown_as_a_url(host: str, port: int, url: str) -> None:
     assert server_module._url(host, port) == url
 
@@ -379,6 +378,17 @@ async def test_close_after_a_failed_start_frees_what_was_open(key: str) -> None:
     for number in (port, other):
         with socket.create_server((HOST, number)):
             pass
+
+
+async def test_a_server_that_is_closed_again_leaves_the_next_one_its_log() -> None:
+    async with open_house(settings()) as first:
+        pass
+    async with open_house(settings()) as second:
+        await first.server.close()
+
+        await second.server.drain()
+
+        await until(lambda: "stopped" in second.log_text())
 
 
 async def test_close_without_a_start_has_nothing_to_do() -> None:

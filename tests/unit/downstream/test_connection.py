@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, _ErrInfo
 
 from proxy.downstream import ClientConnection, Downstream
 from proxy.downstream import connection as connection_module
@@ -23,9 +23,10 @@ from tests.unit.downstream.listening import GET, Client, Listener, listening
 
 TIMEOUT = 10.0
 HALF, REST = GET[:20], GET[20:]
+CHUNKED = b"POST / HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 9\r\n\r\n"
 SECRET = b"sk-a-secret-of-the-client"
-PRIVATE = {"_buffer_paused", "_loop", "_request_count", "_waiter"}
+PRIVATE = {"_buffer_paused", "_current_request", "_loop", "_messages", "_request_count", "_waiter"}
 
 
 @pytest.fixture
@@ -132,6 +133,16 @@ async def test_listener_makes_connections_in_the_loop_it_was_made_in(listener: L
     assert listener.server._loop is asyncio.get_running_loop()
     assert type(listener.server()) is ClientConnection
     assert listener.server.handler_cancellation, "without it nobody hears of a client that leaves"
+
+
+async def test_aiohttp_queues_what_it_could_not_read_behind_the_request_that_is_served(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(CHUNKED)
+
+    client.connection.data_received(b"zz\r\n")
+
+    assert client.connection._current_request is listener.requests[0]
+    assert [type(message) for message, _ in client.connection._messages] == [_ErrInfo]
 
 
 # Slow heads.
@@ -374,6 +385,39 @@ async def test_no_second_answer_is_put_behind_one_that_has_begun(listener: Liste
     assert client.transport.sent.count(b"HTTP/1.1 ") == 1
     assert listener.refused == []
     assert client.transport.ended == "close"
+
+
+@pytest.mark.parametrize("broken", [b"zz\r\n", b"5\r\nhelloX\r\n", b"5\r\nhello\r\n-1\r\n"])
+async def test_whoever_reads_a_body_hears_that_its_framing_is_broken(listener: Listener, broken: bytes) -> None:
+    """aiohttp forgets the reader: it would wait until the body's deadline."""
+    heard: list[Exception] = []
+
+    async def read(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            while True:
+                await request.content.readany()
+        except BadRequest as error:
+            heard.append(error)
+        return Downstream(request, closing=True).answer(400, (), b"")
+
+    listener.server.request_handler = read
+    client = await listener.connect()
+    await client.send(CHUNKED + b"2\r\nhi\r\n")
+
+    await client.send(broken)
+
+    assert len(heard) == 1
+    assert client.transport.sent.count(b"HTTP/1.1 400") == 1, "the connection is of no use for another answer"
+    assert client.transport.ended == "close"
+
+
+async def test_rubbish_behind_a_whole_body_does_not_spoil_it(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(CHUNKED + b"5\r\nhello\r\n0\r\n\r\n")
+
+    await client.send(b"rubbish\r\n\r\n")
+
+    assert await listener.requests[0].content.read() == b"hello"
 
 
 # What whoever answers is told.

@@ -10,7 +10,7 @@ import pytest
 from proxy.downstream import Downstream
 from proxy.downstream.response import status_and_headers
 from tests.support.handclock import HandClock
-from tests.support.transports import RecordingTransport, turns
+from tests.support.transports import turns
 from tests.unit.downstream.listening import GET, Listener, listening
 
 TYPE = ((b"Content-Type", b"text/plain"),)
@@ -33,16 +33,6 @@ async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Listener]:
     HandClock().install(monkeypatch, "proxy.downstream.response")
     async with listening() as listener:
         yield listener
-
-
-class Lingering:
-    """Stands in for a socket and keeps the options set on it."""
-
-    def __init__(self) -> None:
-        self.options: list[tuple[int, int, bytes]] = []
-
-    def setsockopt(self, level: int, option: int, value: bytes) -> None:
-        self.options.append((level, option, value))
 
 
 # Heads.
@@ -265,16 +255,8 @@ async def test_cut_sized_body_is_short_of_its_length(listener: Listener) -> None
 
 
 @pytest.mark.parametrize("last", [b"", b"error"])
-async def test_peer_that_reads_until_the_connection_ends_gets_a_reset(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch, last: bytes
-) -> None:
+async def test_peer_that_reads_until_the_connection_ends_gets_a_reset(listener: Listener, last: bytes) -> None:
     """For it a FIN is a good end (RFC 9112 6.3)."""
-    sock = Lingering()
-    monkeypatch.setattr(
-        RecordingTransport, "get_extra_info", lambda self, name, default=None: sock if name == "socket" else default
-    )
-    monkeypatch.setattr("aiohttp.base_protocol.tcp_nodelay", lambda transport, value: None)
-    monkeypatch.setattr("aiohttp.web_protocol.tcp_keepalive", lambda transport: None)
     client, downstream = await listener.downstream(OLD)
     downstream.begin(200, TYPE, data=b"hello")
 
@@ -282,7 +264,7 @@ async def test_peer_that_reads_until_the_connection_ends_gets_a_reset(
 
     assert client.transport.written[1:] == ([last] if last else [])
     assert client.transport.ended == "abort"
-    assert sock.options == [(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))]
+    assert client.transport.socket.options[-1] == (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 @pytest.mark.parametrize(

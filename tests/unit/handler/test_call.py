@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from proxy.errors import BodiesFull, BodyTimeout, BodyTooLarge
+from proxy.errors import BadRequest, BodiesFull, BodyTimeout, BodyTooLarge
 from proxy.handler.call import CONTINUE, Bodies
 from proxy.settings import Limits
 from proxy.tasks import Tasks
@@ -137,9 +137,9 @@ async def test_body_without_a_declared_length_is_counted(ask: Ask, last: bool) -
     it = await ask(chunked(b"x" * 1000, b"y" * 25, last=last))
 
     with pytest.raises(BodyTooLarge):
-        await it.call.read_body(LIMITS, Bodies(ROOMY))
+        await asyncio.wait_for(it.call.read_body(LIMITS, Bodies(ROOMY)), 1)
 
-    assert it.call.body == b"" or last
+    assert it.call.exchange.bytes_in == 0
 
 
 @pytest.mark.parametrize("request_bytes", [sized(5, b"hell"), chunked(b"hell", last=False)], ids=["declared", "chunked"])
@@ -377,11 +377,26 @@ async def test_upload_is_not_the_upstreams_delay(ask: Ask) -> None:
     it.stream(first=9.0)
     assert it.call.stream is not None
     assert it.call.more is not None
-    due = it.call.stream.first_until
+    due = it.call.stream.deadlines.answer_until
 
     await anext(it.call.more)
 
-    assert it.call.stream.first_until > due
+    assert it.call.stream.deadlines.answer_until > due
+
+
+# Broken on the way.
+
+
+async def test_body_whose_framing_breaks_is_refused_at_once_and_its_connection_given_up(ask: Ask, tasks: Tasks) -> None:
+    it = await ask(chunked(b"hello", last=False))
+    reading = tasks.spawn(it.call.read_body(LIMITS, Bodies(ROOMY)), name="read")
+    await turns()
+
+    await it.client.send(b"zz\r\n")
+
+    with pytest.raises(BadRequest):
+        await reading
+    assert it.call.downstream.closing
 
 
 # The rest.

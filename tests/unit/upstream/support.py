@@ -112,7 +112,7 @@ def dialer(
     port: int, *, host: str = HOST, tls: ssl.SSLContext | None = None, way: str | None = None, addresses: Addresses | None = None
 ) -> Dialer:
     """Return a dialer to *port*, through the forward proxy at the URL *way* if there is one."""
-    network = Network(addresses or Addresses(asyncio.get_running_loop()), tls or ssl.create_default_context())
+    network = Network(addresses or Addresses(asyncio.get_running_loop()), tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     return Dialer(host, port, network, secure=tls is not None, way=None if way is None else ForwardProxy.parse(way))
 
 

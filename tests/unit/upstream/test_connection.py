@@ -283,7 +283,7 @@ async def test_fin_behind_a_complete_answer_takes_nothing_from_it(authority: Aut
 async def test_fin_is_told_at_once_although_the_request_is_still_going_out() -> None:
     """The event loop itself would first wait for a peer that does not read."""
     async with Upstream(reads=False) as upstream, connected(upstream) as connection:
-        answer = connection.send(GET, bytes(32 * 1024 * 1024))
+        answer = connection.send(GET, bytes(16 * 1024 * 1024))
         await upstream.connected()
 
         upstream.connections[0].fin()
@@ -789,7 +789,7 @@ async def test_connection_is_not_reusable_before_the_whole_request_is_out(upstre
 async def test_connection_is_not_reusable_while_the_request_waits_in_a_buffer() -> None:
     async with Upstream() as upstream, connected(upstream) as connection:
         upstream.script(Reply(body=[b"a"], early=True, after=[Gate("on")]))
-        body = bytes(32 * 1024 * 1024)
+        body = bytes(16 * 1024 * 1024)
         connection.send(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body), body)
         taker = Taker()
         await upstream.reached("on")

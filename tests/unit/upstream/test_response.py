@@ -11,6 +11,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 LENGTH = OK + b"Content-Length: 2\r\n\r\nhi"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 OPEN = OK + b"\r\nhi"
+PLAIN_HEAD = ResponseHead(200, ((b"Content-Length", b"2"),), {b"content-length": b"2"})
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 cuts = pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
@@ -87,7 +88,7 @@ def test_answer_to_a_head_is_over_at_its_head() -> None:
     with pytest.raises(httptools.HttpParserError):
         reader.feed(LENGTH)
 
-    assert reader.head == ResponseHead(200, ((b"Content-Length", b"2"),))
+    assert reader.head == PLAIN_HEAD
     assert (reader.complete, reader.keep_alive, reader.close_delimited, reader.body) == (True, False, False, [])
 
 
@@ -125,6 +126,7 @@ def test_head_has_names_and_values_as_they_came_in_order_and_no_trailers(size: i
     assert reader.head is not None
     names = (b"X-B", b"x-b", b"Empty", b"Latin", b"Transfer-Encoding")
     assert reader.head.headers == tuple(zip(names, (b"1", b"two words", b"", b"\xe9", b"chunked"), strict=True))
+    assert reader.head.fields == {b"x-b": b"two words", b"empty": b"", b"latin": b"\xe9", b"transfer-encoding": b"chunked"}
 
 
 @cuts
@@ -137,7 +139,7 @@ def test_interim_responses_leave_nothing_in_the_final_head(interim: tuple[int, .
     assert (reader.head, reader.complete) == (None, False)
     body = feed(reader, LENGTH, size)
 
-    assert reader.head == ResponseHead(200, ((b"Content-Length", b"2"),))
+    assert reader.head == PLAIN_HEAD
     assert (body, reader.complete, reader.keep_alive) == (b"hi", True, True)
 
 
