@@ -109,9 +109,7 @@ def _put_words(fields: dict[str, Any], exchange: Exchange) -> None:
     joined = "".join(words)
     if len(joined) > MAX_WORD or not joined.isprintable():
         words = tuple([printable(word, MAX_WORD) for word in words])  # type: ignore[assignment]
-    for name, word in zip(_WORDS, words, strict=True):
-        if word:
-            fields[name] = word
+    fields.update({name: word for name, word in zip(_WORDS, words, strict=True) if word})
     if exchange.upstream:
         fields["upstream"] = exchange.upstream
 

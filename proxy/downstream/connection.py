@@ -72,12 +72,10 @@ class ClientConnection(web.RequestHandler):
         # aiohttp private: so many pipelined requests that reading is paused; a departure would go unnoticed
         if self._buffer_paused:
             self.abort()
-
-        # aiohttp private: what could not be read waits its turn, but whoever reads the body before it would wait in vain
-        if self._messages and isinstance(self._messages[-1][0], _ErrInfo) and self._current_request is not None:
-            body = self._current_request.content
-            if not body.is_eof():
-                body.set_exception(BadRequest("The request body is not framed as it says."))
+        # aiohttp private: what could not be read, queued behind the request whose body it breaks and who would wait in vain
+        request, queue = self._current_request, self._messages
+        if request is not None and queue and isinstance(queue[-1][0], _ErrInfo) and not request.content.is_eof():
+            request.content.set_exception(BadRequest("The request body is not framed as it says."))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_arrived()

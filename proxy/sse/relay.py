@@ -113,7 +113,7 @@ class Relay:
 
     def release(self, now: float) -> bytes:
         """Return everything held. From here on the attempt's bytes pass through `forward`."""
-        self._started = self._started or bool(self._held)
+        self._started = bool(self._held)
         out = self._take(len(self._held))
         self._sent_at = now
         return out

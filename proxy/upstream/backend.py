@@ -53,9 +53,8 @@ class Backend:
         self.pool = Pool(dialer, max_connections=config.max_connections, connect_timeout=config.connect_timeout)
         credential = provider.credential(config.api_key.get_secret_value())
         configured = tuple((key.encode(), value.encode()) for key, value in config.headers.items())
-        own = {
-            pair[0].lower(): pair for pair in ((b"Accept-Encoding", b"identity"), *credential, *configured)
-        }  # the last one wins
+        ours = ((b"Accept-Encoding", b"identity"), *credential, *configured)
+        own = {pair[0].lower(): pair for pair in ours}  # the last one wins
         self._headers = _lines(tuple(own.values()))
         self.outbound = Outbound(own, transparent=config.transparent, simulator=config.kind == "simulator")
         self.inbound = Inbound(transparent=config.transparent)

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from proxy.errors import UpstreamBusy, UpstreamClosed, UpstreamReset
+from proxy.errors import UpstreamBusy, UpstreamClosed, UpstreamConnectFailed, UpstreamReset
 from proxy.exchange import Phase
 from proxy.tasks import Tasks
 from proxy.upstream.connection import BodyEnd, Sink, UpstreamConnection
@@ -162,6 +162,7 @@ class Pool:
             if request.more is not None:
                 upload = self._uploads.spawn(_upload(connection, request.more), name="upload")
             head = await waiter.wait(answer, Phase.HEADERS)
+            _check_way_out(head)
         except BaseException:
             if upload is not None:
                 upload.cancel()
@@ -198,6 +199,12 @@ class Pool:
     def _lost_idle(self, connection: UpstreamConnection) -> None:
         if connection in self._idle:
             self._idle.remove(connection)
+
+
+def _check_way_out(head: ResponseHead) -> None:
+    """Raise UpstreamConnectFailed for a 407, which is never a backend's word (RFC 9110 15.5.8)."""
+    if head.status == 407:
+        raise UpstreamConnectFailed("the forward proxy refused the request with status 407")
 
 
 async def _upload(connection: UpstreamConnection, more: AsyncGenerator[bytes, None]) -> None:

@@ -7,14 +7,26 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from proxy.settings import Settings
 from tests.support.answers import TOKEN
 from tests.support.client import Response
-from tests.support.house import BEARER, CHAT, House, chat
-from tests.support.upstream import DONE, stream
+from tests.support.house import BEARER, CHAT, KEY, House, chat, settings
+from tests.support.upstream import DONE, Upstream, stream
 
 BUSY: Final = {"error": {"message": "please wait", "type": "server_error", "code": "busy"}}
 GOOD: Final = stream(TOKEN, DONE)
 WHOLE: Final = TOKEN + DONE
+FILES: Final = "/upstream/a/v1/files"
+
+
+def listed(upstream: Upstream, **changes: Any) -> Settings:
+    """Return settings under which the upstream's files may be asked for by name; `a` are further keys of that upstream."""
+    return settings(upstream.url, upstreams={"a": {"passthrough": ["/v1/files"], **changes.pop("a", {})}}, **changes)
+
+
+def head(start: str, *lines: str) -> bytes:
+    """Write a head with a Host and a good credential."""
+    return "".join(f"{line}\r\n" for line in (start, "Host: proxy", f"Authorization: Bearer {KEY}", *lines, "")).encode("latin-1")
 
 
 async def ask(
@@ -52,3 +64,11 @@ async def until(seen: Callable[[], Awaitable[bool]], what: str, within: float = 
     while not await seen():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         await asyncio.sleep(0.01)
+
+
+async def assert_recorded_once(house: House, outcome: str, code: str, status: int) -> None:
+    """Assert that the only request is in the log once, and once in the metrics, under this outcome."""
+    records = await house.records()
+    assert [(record["outcome"], record["code"], record["status"]) for record in records] == [(outcome, code, status)]
+    assert await house.metric("llm_proxy_requests_total") == 1
+    assert await house.metric("llm_proxy_requests_total", outcome=outcome, status=str(status)) == 1

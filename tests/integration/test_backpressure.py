@@ -75,6 +75,7 @@ async def test_a_slow_reader_pauses_the_upstream_and_gets_everything_in_the_end(
         held = max(stream.downstream.pending for stream in streams(house))
         client.resume()
         body = await response.read()
+        await nothing_lingers(house)
 
         assert sent < len(BIG) * MANY
         assert held <= WRITE_HIGH + READ + 1024, "the high-water mark, and one read beyond it"
@@ -101,7 +102,7 @@ async def test_a_client_that_does_not_read_its_answers_is_not_asked_what_it_want
 
         assert served < 6, "a few are in the kernel, and one in memory"
         assert bodies == [text] * 12
-        await until(lambda: not len(house.server.ticker))
+        await nothing_lingers(house)
 
 
 async def test_while_the_client_does_not_read_the_clocks_of_the_upstream_stand_still() -> None:
@@ -121,6 +122,7 @@ async def test_while_the_client_does_not_read_the_clocks_of_the_upstream_stand_s
         await intervals_pass(house, upstream, count=1)
         upstream.open("rest")
         await response.read()
+        await nothing_lingers(house)
 
         assert response.end is End.CLEAN
         assert {record["outcome"] for record in await house.records(3)} == {"completed"}
@@ -143,6 +145,7 @@ async def test_a_client_that_does_not_read_gets_no_keepalives() -> None:
         client.resume()
         upstream.open("end")
         assert (await response.read()).replace(KEEPALIVE, b"") == TOKEN + BIG * 100 + DONE
+        await nothing_lingers(house)
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
@@ -262,3 +265,8 @@ async def stuck(upstream: Upstream) -> int:
     connection = await upstream.connected()
     await until(lambda: connection.congested)
     return await at_rest(lambda: connection.sent_bytes)
+
+
+async def nothing_lingers(house: House) -> None:
+    """Wait until the watch over what a client had not taken yet when its answer was complete has ended, at a next tick."""
+    await until(lambda: not len(house.server.ticker))

@@ -1,50 +1,29 @@
-"""Every path besides chat: model lists, what is passed on by its path, named upstreams, uploads, our own pages, and browsers."""
+"""Every path besides chat: model lists, what is passed on by its path, named upstreams, and our own pages."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from proxy.handler import catalogue
 from proxy.settings import Settings
-from tests.integration.asking import BUSY, GOOD, WHOLE, ask, attempts, look, until
-from tests.support.answers import TOKEN
+from tests.integration.asking import BUSY, FILES, ask, attempts, listed, look
 from tests.support.client import End, Response
 from tests.support.house import BEARER, CHAT, KEY, chat, open_house, settings
-from tests.support.upstream import DONE, Close, Fin, Gate, Hang, Reply, RequestSeen, Upstream, answer, stream, verbatim
+from tests.support.upstream import Fin, Gate, Hang, Reply, Upstream, answer, stream, verbatim
 
 JSON = {"ok": True}
-FILES = "/upstream/a/v1/files"
 NARROW = "lp_test_for_few_models_0123456789"
-SITE = "https://app.example"
 
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[Upstream]:
     async with Upstream() as running:
         yield running
-
-
-def listed(upstream: Upstream, **changes: Any) -> Settings:
-    """Return settings under which `/v1/files` of the upstream may be asked for by name."""
-    return settings(
-        upstream.url, upstreams={"a": {"passthrough": ["/v1/files", "/v1/batches"], **changes.pop("a", {})}}, **changes
-    )
-
-
-def form(model: str, boundary: str = "b0und", *, more: bytes = b"RIFF\x00\xff\r\n--b0un") -> bytes:
-    """Return the body of an audio upload."""
-    return (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav\r\n\r\n'.encode()
-        + more
-        + f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="model"\r\n\r\n{model}\r\n--{boundary}--\r\n'.encode()
-    )
 
 
 # Lists of models.
@@ -157,6 +136,15 @@ async def test_one_model_is_found_by_its_public_name(upstream: Upstream, path: s
 # Passed on by path.
 
 
+def form(model: str, boundary: str = "b0und", *, more: bytes = b"RIFF\x00\xff\r\n--b0un") -> bytes:
+    """Return the body of an audio upload."""
+    return (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav\r\n\r\n'.encode()
+        + more
+        + f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="model"\r\n\r\n{model}\r\n--{boundary}--\r\n'.encode()
+    )
+
+
 @pytest.mark.parametrize(
     ("path", "route"),
     [
@@ -250,40 +238,6 @@ async def test_path_that_is_not_served_is_a_404_and_goes_nowhere(upstream: Upstr
         assert upstream.connections == []
 
 
-# White space before a slow JSON answer.
-
-
-async def test_slow_json_answer_is_preceded_by_white_space(upstream: Upstream) -> None:
-    upstream.script(
-        Reply(headers=[("Content-Type", "application/json")], before=[Gate("answer")], body=[b'{"ok": true}'], framing="length")
-    )
-    configured = settings(upstream.url, streaming={"json_keepalive_after": "50ms", "keepalive_interval": "50ms"})
-    async with open_house(configured) as house, house.client() as client:
-        response = await client.request("POST", CHAT, BEARER, chat(stream=False))
-        await response.read_until(b"   ")
-        upstream.open("answer")
-        await response.read()
-
-        assert (response.status, response.header("content-type"), response.end) == (200, "application/json", End.CLEAN)
-        assert bytes(response.body).lstrip(b" ") == b'{"ok": true}'
-        assert response.json() == JSON
-
-
-async def test_failure_behind_white_space_cuts_the_answer(upstream: Upstream) -> None:
-    upstream.script(
-        Reply(status=400, headers=[("Content-Type", "application/json")], before=[Gate("answer")], body=[b"{}"], framing="length")
-    )
-    configured = settings(upstream.url, streaming={"json_keepalive_after": "50ms", "keepalive_interval": "50ms"})
-    async with open_house(configured) as house, house.client() as client:
-        response = await client.request("POST", CHAT, BEARER, chat(stream=False))
-        await response.read_until(b" ")
-        upstream.open("answer")
-        await response.read()
-
-        assert bytes(response.body).strip(b" ") == b""
-        assert response.end in (End.ABORTED, End.RESET)
-
-
 async def test_nothing_is_sent_before_a_json_answer_otherwise(upstream: Upstream) -> None:
     upstream.script(Reply(status=400, before=[Gate("answer")], body=[b"{}"], framing="length"))
     configured = settings(upstream.url, streaming={"commit_after": "20ms", "keepalive_interval": "20ms"})
@@ -343,153 +297,6 @@ async def test_event_stream_of_a_named_upstream_is_never_committed_early_but_pro
         assert quiet
         assert bytes(response.body).replace(b": keepalive\n\n", b"") == b"data: 1\n\ndata: 2\n\n"
         assert response.end is End.CLEAN
-
-
-BROWSER = [("Cookie", "session=1"), ("Origin", SITE)]
-ACCESS = [("Access-Control-Allow-Origin", "*"), ("Access-Control-Max-Age", "1"), ("Set-Cookie", "s=2")]
-
-
-@pytest.mark.parametrize("transparent", [True, False])
-async def test_only_a_transparent_upstream_sees_and_sets_what_belongs_to_browsers(upstream: Upstream, transparent: bool) -> None:
-    upstream.script(answer(JSON, headers=ACCESS))
-    configured = listed(upstream, a={"transparent": transparent}, cors={"origins": [SITE]})
-    async with open_house(configured) as house:
-        response = await look(house, FILES, [*BEARER, *BROWSER])
-
-        seen = await upstream.request()
-        assert (seen.header("cookie"), seen.header("origin")) == (("session=1", SITE) if transparent else (None, None))
-        assert response.header("access-control-allow-origin") == ("*" if transparent else SITE)
-        assert response.header("access-control-max-age") == ("1" if transparent else None)
-        assert response.header("vary") == (None if transparent else "Origin")
-        assert response.header("set-cookie") == "s=2"
-        assert seen.header("authorization") == "Bearer sk-upstream-a"
-
-
-# Uploads.
-
-LARGE = bytes(range(256)) * 1200  # above what the kernel and the parser hold back
-
-
-def uploading(upstream: Upstream, **changes: Any) -> Settings:
-    """Return settings under which 8 KiB may be tried again, and 1 MiB be sent."""
-    limits = {"body": "1MiB", **changes.pop("limits", {})}
-    return listed(upstream, retry={"max_body": "8KiB"}, limits=limits, **changes)
-
-
-def framed(data: bytes, *, chunked: bool) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data) if chunked else data
-
-
-@pytest.mark.parametrize("chunked", [False, True], ids=["content-length", "chunked"])
-async def test_large_upload_flows_through_as_it_comes(upstream: Upstream, chunked: bool) -> None:
-    upstream.script(answer(JSON))
-    framing = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(LARGE)))
-    async with open_house(uploading(upstream)) as house, house.client() as client:
-        await client.send_request("POST", FILES, [*BEARER, framing])
-        await client.send(framed(LARGE[:100_000], chunked=chunked))
-        await upstream.connected()
-
-        async def half_is_there() -> bool:
-            return bool(upstream.requests) and len(upstream.requests[0].body) == 100_000
-
-        await until(half_is_there, "the first half of the upload")
-        await client.send(framed(LARGE[100_000:], chunked=chunked) + (b"0\r\n\r\n" if chunked else b""))
-        response = await client.response()
-        await response.read()
-
-        seen = await upstream.request()
-        assert (response.json(), seen.body) == (JSON, LARGE)
-        assert seen.header("content-length") == (None if chunked else str(len(LARGE)))
-        assert (await house.records())[0]["bytes_in"] == len(LARGE)
-
-
-@pytest.mark.parametrize(("size", "calls"), [(8192, 3), (8193, 1)])
-async def test_upload_above_the_retry_limit_is_sent_once(upstream: Upstream, size: int, calls: int) -> None:
-    upstream.always(answer(BUSY, 503))
-    async with open_house(uploading(upstream)) as house:
-        response = await ask(house, bytes(size), target=FILES)
-
-        assert (response.status, response.json()) == (503, BUSY)
-        assert [len(request.body) for request in upstream.requests] == [size] * calls
-
-
-@pytest.mark.parametrize("after", [[Fin()], [Close()], []], ids=["closes", "resets", "stays"])
-async def test_early_refusal_of_an_upload_is_delivered_at_once(upstream: Upstream, after: list[Fin | Close]) -> None:
-    """It is worth more to the client than the news of a closed connection; and the connection is out of step."""
-    refusal = Reply(status=413, early=True, framing="length", before=[Gate("answer")], body=[b"too large"], after=after)
-    upstream.script(refusal, answer(JSON))
-    async with open_house(uploading(upstream)) as house:
-        async with house.client() as client:
-            await client.send_request("POST", FILES, [*BEARER, ("Content-Length", str(len(LARGE)))])
-            await client.send(LARGE[:100])
-            await upstream.reached("answer")
-            upstream.open("answer")
-
-            response = await client.response()
-            await response.read()
-        following = await look(house, FILES)
-
-        assert (response.status, bytes(response.body)) == (413, b"too large")
-        assert (following.json(), upstream.requests[1].connection) == (JSON, 1)
-        assert (await house.records(2))[0]["outcome"] == "upstream_error"
-
-
-async def test_chunked_upload_over_the_limit_gets_a_413_and_its_upstream_is_closed(upstream: Upstream) -> None:
-    upstream.script(answer(JSON))
-    async with open_house(uploading(upstream)) as house, house.client() as client:
-        await client.send_request("POST", FILES, [*BEARER, ("Transfer-Encoding", "chunked")])
-        for _ in range(17):
-            await client.send(framed(bytes(65536), chunked=True))
-
-        response = await client.response()
-        await response.read()
-
-        assert (response.status, response.json()["error"]["code"]) == (413, "body_too_large")
-        assert (await house.records())[0]["outcome"] == "rejected_limit"
-        await upstream.closed()
-        assert not upstream.requests[0].complete
-
-
-async def test_client_that_leaves_during_its_upload_closes_the_upstream(upstream: Upstream) -> None:
-    async with open_house(uploading(upstream)) as house:
-        async with house.client() as client:
-            await client.send_request("POST", FILES, [*BEARER, ("Content-Length", str(len(LARGE)))])
-            await client.send(LARGE[:100_000])
-            await upstream.connected()
-
-            left = await client.close()
-
-        assert (await upstream.closed()).at - left < 0.1
-        assert (await house.records())[0]["outcome"] == "client_gone"
-
-
-async def test_slow_upload_is_not_the_upstreams_delay(upstream: Upstream) -> None:
-    """The upstream's clock stands still while it is the client that is waited for."""
-    upstream.script(answer(JSON))
-    configured = uploading(upstream, streaming={"first_token_timeout": "300ms"}, circuit={"failures": 1})
-    async with open_house(configured) as house, house.client() as client:
-        await client.send_request("POST", FILES, [*BEARER, ("Content-Length", str(len(LARGE)))])
-        for start in range(0, len(LARGE), 60_000):
-            await client.send(LARGE[start : start + 60_000])
-            await asyncio.sleep(0.1)  # six times: more than the upstream's deadline
-
-        response = await client.response()
-
-        assert response.status == 200
-        assert await house.metric("llm_proxy_circuit_state", upstream="a") == 0
-
-
-async def test_upstream_that_does_not_take_an_upload_gets_its_deadline(upstream: Upstream) -> None:
-    async with Upstream(reads=False) as stuck:
-        configured = uploading(stuck, limits={"body": "64MiB"}, streaming={"first_token_timeout": "500ms"})
-        async with open_house(configured) as house, house.client() as client:
-            size = 32 << 20
-            await client.send_request("POST", FILES, [*BEARER, ("Content-Length", str(size))])
-            client.wire.transport.write(bytes(size))
-
-            response = await client.response()
-
-            assert (response.status, (await house.records())[0]["outcome"]) == (504, "upstream_timeout")
 
 
 # Our own pages.
@@ -555,123 +362,3 @@ async def test_client_that_leaves_the_test_stream_ends_it(upstream: Upstream) ->
             await response.read_until(b"tick")
 
         assert (await house.records())[0]["outcome"] == "client_gone"
-
-
-# Browsers.
-
-
-def with_site(upstream: Upstream, **changes: Any) -> Settings:
-    return settings(upstream.url, cors={"origins": [SITE], "max_age": "5m"}, **changes)
-
-
-def preflight(origin: str = SITE) -> list[tuple[str, str]]:
-    return [
-        ("Origin", origin),
-        ("Access-Control-Request-Method", "POST"),
-        ("Access-Control-Request-Headers", "authorization,content-type,last-event-id"),
-    ]
-
-
-@pytest.mark.parametrize("path", [CHAT, "/v1/models", "/test/stream", FILES])
-async def test_preflight_is_answered_before_authentication_and_without_an_upstream(upstream: Upstream, path: str) -> None:
-    async with open_house(with_site(upstream)) as house:
-        response = await look(house, path, preflight(), method="OPTIONS")
-
-        allowed = (response.header("access-control-allow-headers") or "").lower()
-        assert (response.status, response.header("access-control-allow-origin")) == (204, SITE)
-        assert "POST" in (response.header("access-control-allow-methods") or "")
-        assert {"authorization", "content-type", "last-event-id", "x-api-key"} <= set(allowed.split(", "))
-        assert response.header("access-control-max-age") == "300"
-        assert "Origin" in (response.header("vary") or "")
-        assert upstream.connections == []
-
-
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://app.example.evil", "http://app.example", SITE + "/"])
-async def test_preflight_of_another_origin_gets_no_permission(upstream: Upstream, origin: str) -> None:
-    async with open_house(with_site(upstream)) as house:
-        response = await look(house, CHAT, preflight(origin), method="OPTIONS")
-
-        assert (response.status, response.header("access-control-allow-origin")) == (405, None)
-        assert response.header("vary") == "Origin"
-
-
-def unreachable(request: RequestSeen) -> Reply:
-    raise AssertionError("not to be asked")
-
-
-READABLE = {
-    "no credential": ("POST", CHAT, [], b"{}", 401),
-    "unknown path": ("GET", "/nothing", BEARER, b"", 404),
-    "method": ("GET", CHAT, BEARER, b"", 405),
-    "bad body": ("POST", CHAT, BEARER, b"{", 400),
-    "too large": ("POST", CHAT, BEARER, bytes(70_000), 413),
-    "path": ("GET", "/a//b", BEARER, b"", 400),
-    "upstream's error": ("POST", CHAT, BEARER, chat(), 418),
-    "answer": ("POST", CHAT, BEARER, chat(stream=False), 200),
-    "stream": ("POST", CHAT, BEARER, chat(), 200),
-    "page": ("GET", "/auth/ping", BEARER, b"", 200),
-    "health": ("GET", "/healthz", [], b"", 200),
-}
-
-
-@pytest.mark.parametrize(("method", "path", "headers", "body", "status"), READABLE.values(), ids=READABLE.keys())
-async def test_every_answer_is_readable_for_the_configured_origin(
-    upstream: Upstream, method: str, path: str, headers: list[tuple[str, str]], body: bytes, status: int
-) -> None:
-    theirs = [("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Credentials", "true")]
-    if status in (200, 418) and path == CHAT:
-        upstream.script(
-            answer(JSON, status, headers=theirs) if status == 418 or b"false" in body else stream(TOKEN, DONE, headers=theirs)
-        )
-    async with open_house(with_site(upstream)) as house, house.client() as client:
-        response = await client.request(method, path, [*headers, ("Origin", SITE)], body)
-        await response.read()
-
-        assert response.status == status
-        assert response.head.header_values("access-control-allow-origin") == [SITE]
-        assert response.header("access-control-allow-credentials") is None
-        assert "Retry-After" in (response.header("access-control-expose-headers") or "")
-        assert "X-Request-Id" in (response.header("access-control-expose-headers") or "")
-        assert "Origin" in response.head.header_values("vary")
-
-
-async def test_stream_that_is_committed_early_is_readable_too(upstream: Upstream) -> None:
-    upstream.script(stream(Gate("begin"), TOKEN, DONE))
-    configured = with_site(upstream, streaming={"commit_after": "20ms", "keepalive_interval": "20ms"})
-    async with open_house(configured) as house, house.client() as client:
-        response = await client.request("POST", CHAT, [*BEARER, ("Origin", SITE)], chat())
-        upstream.open("begin")
-        await response.read()
-
-        assert response.header("access-control-allow-origin") == SITE
-        assert response.header("vary") == "Origin"
-        assert bytes(response.body).endswith(WHOLE)
-
-
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", ""])
-async def test_other_origins_may_not_read_and_caches_are_told(upstream: Upstream, origin: str) -> None:
-    upstream.script(GOOD)
-    async with open_house(with_site(upstream)) as house:
-        response = await ask(house, headers=[*BEARER, ("Origin", origin)])
-
-        assert (response.status, response.header("vary")) == (200, "Origin")
-        assert response.header("access-control-allow-origin") is None
-
-
-async def test_unreadable_head_is_told_to_caches_too(upstream: Upstream) -> None:
-    async with open_house(with_site(upstream)) as house, house.client() as client:
-        await client.send(b"GET / HTTP/1.1\r\nHost: x\r\nBad Name: 1\r\n\r\n")
-
-        response = await client.response()
-
-        assert (response.status, response.header("vary")) == (400, "Origin")
-
-
-async def test_without_origins_no_answer_speaks_of_them(upstream: Upstream) -> None:
-    async with open_house(settings(upstream.url)) as house:
-        response = await look(house, "/auth/ping", [*BEARER, ("Origin", SITE)])
-        asked_first = await look(house, CHAT, preflight(), method="OPTIONS")
-
-        assert (response.status, asked_first.status) == (200, 405)
-        for each in (response, asked_first):
-            assert not [name for name, _ in each.head.headers if name.lower().startswith(b"access-control")]

@@ -13,7 +13,7 @@ import pytest
 
 from proxy.dialects import CHAT
 from proxy.dialects.base import Answer, Blind, Framing, RequestView
-from proxy.errors import UpstreamBusy, UpstreamConnectFailed, UpstreamCredentials, UpstreamUnexpected
+from proxy.errors import UpstreamBusy, UpstreamConnectFailed, UpstreamCredentials, UpstreamRefused, UpstreamUnexpected
 from proxy.exchange import Outcome
 from proxy.handler import Runtime, attempts
 from proxy.handler.attempts import Attempts
@@ -300,13 +300,14 @@ async def test_refusal_of_our_credential_is_ours_to_tell(first: Upstream) -> Non
         assert {result for _, result in it.results} == {"upstream_credentials"}
 
 
-async def test_error_that_does_not_end_is_passed_on_with_what_has_come(first: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_body_that_does_not_end_is_not_passed_on_as_if_it_were_whole(first: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "ERROR_BODY_WAIT", 0.05)
     first.script(Reply(status=400, headers=[("Content-Type", "text/plain")], body=[b"so far", Hang()]))
     async with trying(over(first)) as it:
-        await it.answer()
+        with pytest.raises(UpstreamRefused):
+            await it.answer()
 
-        assert (it.call.exchange.status, it.it.body) == (400, b"so far")
+        assert it.it.sent == b""
         await first.closed()
 
 

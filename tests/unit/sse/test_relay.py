@@ -285,6 +285,30 @@ def test_what_an_attempt_left_in_the_hold_is_forgotten_by_the_next() -> None:
     assert relay.release(0.0) == EVENT
 
 
+def test_what_passes_of_the_next_attempt_is_measured_anew() -> None:
+    relay = waiting()
+    relay.hold(PROCESSING + b"retry: 1\n\n", committed=False)
+
+    relay.begin(ChatObserver(1), Framing.EVENTS)
+    half = relay.hold(EVENT[:40], committed=True)
+    relay.begin(ChatObserver(1), Framing.EVENTS)
+    comment = relay.hold(PROCESSING, committed=True)
+
+    assert half == (Held.WAITING, b"", NOTHING)
+    assert comment == (Held.WAITING, PROCESSING, NOTHING)
+
+
+def test_an_id_that_passed_with_a_ping_still_counts_when_the_next_attempt_is_live() -> None:
+    relay = waiting(ResponsesObserver())
+    relay.hold(b'id: 7\nevent: keepalive\ndata: {"type":"keepalive"}\n\n', committed=True)
+
+    relay.begin(ChatObserver(1), Framing.EVENTS)
+    relay.hold(EVENT, committed=True)
+    relay.release(0.0)
+
+    assert due(relay) == b": keepalive\n"
+
+
 def test_the_next_attempt_is_judged_by_its_own_first_event() -> None:
     relay = waiting()
     relay.hold(REFUSAL, committed=False)
@@ -296,19 +320,20 @@ def test_the_next_attempt_is_judged_by_its_own_first_event() -> None:
 
 def test_a_first_event_larger_than_the_hold_is_released_unfinished() -> None:
     relay = waiting()
-    relay.hold(b"data: " + b"x" * (HOLD_LIMIT - 6), committed=False)
 
-    verdict, _, _ = relay.hold(b"x", committed=False)
+    full = relay.hold(b"data: " + b"x" * (16 * 1024 - 6), committed=False)
+    over = relay.hold(b"x", committed=False)
 
-    assert verdict is Held.READY
-    assert len(relay.release(0.0)) == HOLD_LIMIT + 1
+    assert full[0] is Held.WAITING
+    assert over[0] is Held.READY
+    assert len(relay.release(0.0)) == 16 * 1024 + 1
     assert not relay.between_events
 
 
 def test_more_comments_than_the_hold_may_keep_ask_for_a_commit() -> None:
     relay = waiting()
 
-    verdicts = [relay.hold(b": " + b"c" * 1020 + b"\n\n", committed=False)[0] for _ in range(17)]
+    verdicts = [relay.hold(b": " + b"c" * 1020 + b"\n\n", committed=False)[0] for _ in range(HOLD_LIMIT // 1024 + 1)]
 
     assert verdicts == [Held.WAITING] * 16 + [Held.CROWDED]
     assert len(relay.comments()) == 17 * 1024

@@ -1327,6 +1327,21 @@ async def test_silence_is_the_time_from_routing_to_the_end_that_is_not_the_clien
     assert joined.exchange.silence_seconds == 16
 
 
+async def test_whose_wait_it_is_can_be_seen_while_it_lasts(house: Rooms) -> None:
+    """Metrics are scraped in the middle of streams that last for hours."""
+    joined = await house.join()
+    await joined.live(TOKEN)
+    await joined.tick(16)
+    waited = joined.exchange.silence_seconds
+    await fall_behind(joined)
+
+    await joined.tick(2)
+    await joined.tick(2)
+
+    assert waited == 16
+    assert (joined.exchange.silence_seconds, joined.exchange.backpressure_seconds) == (16, 4)
+
+
 async def test_usage_and_lost_events_are_the_observers(house: Rooms) -> None:
     joined = await house.join()
     await joined.live(TOKEN)

@@ -120,7 +120,7 @@ async def test_trailers_are_neither_headers_nor_body(upstream: Upstream) -> None
 
 async def test_interim_responses_are_passed_over(upstream: Upstream) -> None:
     async with connected(upstream) as connection:
-        before = [Informational(100), Informational(103, [("Link", "</a>")]), Gate("on"), Informational(103)]
+        before: list[Step] = [Informational(100), Informational(103, [("Link", "</a>")]), Gate("on"), Informational(103)]
         upstream.script(Reply(before=before, body=[b"one"]))
 
         answer = connection.send(GET, b"")
@@ -545,7 +545,7 @@ async def test_sink_that_pauses_at_the_early_bytes_stays_paused(upstream: Upstre
 
 # Back-pressure.
 
-BLAST = 24 * 1024 * 1024
+BLAST = 16 * 1024 * 1024
 
 
 def blast(upstream: Upstream) -> None:

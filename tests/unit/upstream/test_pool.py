@@ -314,6 +314,16 @@ async def test_unreadable_answer_on_a_pooled_connection_is_not_asked_for_again(u
     assert len(upstream.requests) == 2
 
 
+async def test_refusal_by_a_forward_proxy_is_a_failed_connection(upstream: Upstream, pool: Pool) -> None:
+    """A 407 is no backend's word, and nothing that a client could answer."""
+    upstream.script(Reply(status=407, framing="length", length=0))
+
+    with pytest.raises(UpstreamConnectFailed, match="407"):
+        await exchange(pool)
+
+    assert (pool.in_use, pool.idle) == (0, 0)
+
+
 async def test_body_that_is_sent_once_gets_a_fresh_connection(upstream: Upstream, pool: Pool) -> None:
     upstream.script(GOOD, GOOD)
     await exchange(pool)
