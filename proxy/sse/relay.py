@@ -128,7 +128,7 @@ class Relay:
         """Return a keepalive if one is due and allowed here, else nothing. *wall* is seconds since the epoch."""
         if self._sent_at is None:
             self._sent_at = now
-        if now - self._sent_at < self._interval or self._frames is None or self._over or not self.between_events:
+        if now - self._sent_at < self._interval or self._over or not self.between_events:
             return b""
         return self.first_frame(now, wall)
 
@@ -161,9 +161,9 @@ class Relay:
     def _judge(self, block: bytes, flags: int) -> None:
         if flags & PING or is_comment(block):
             if self._passing:
-                mark = len(boundary.BOM) if not self._passive and self._fresh and self._held.startswith(boundary.BOM) else 0
+                mark = len(boundary.BOM) if not self._passive and self._held.startswith(boundary.BOM) else 0
                 self._passive += mark + len(block)
-        elif flags or parse(block) is not None:
+        elif parse(block) is not None:
             self._first = flags
         else:
             self._passing = False  # an id or a retry: no event yet, but it would outlive this attempt in the client

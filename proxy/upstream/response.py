@@ -71,8 +71,7 @@ class ResponseReader:
             raise UpstreamMalformed("a second response to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.head is None:  # else it is a trailer
-            self._headers.append((name, value.rstrip(_OWS)))  # llhttp leaves it there
+        self._headers.append((name, value.rstrip(_OWS)))  # llhttp leaves it there; trailers stay here and are never looked at
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

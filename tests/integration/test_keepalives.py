@@ -26,7 +26,7 @@ from tests.support.answers import (
 from tests.support.client import End
 from tests.support.house import CHAT, open_house
 from tests.support.steps import Step
-from tests.support.upstream import DONE, Gate, Hang, Pause, Upstream, stream
+from tests.support.upstream import DONE, Gate, Hang, Pause, Reply, Upstream, stream
 
 AFTER_ID = b": keepalive\n"
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -122,6 +122,26 @@ async def test_a_style_can_be_chosen_for_a_model(style: str, frame: bytes, after
         body = await response.read_until(b"id: 7\n" + first + after_id * 3)
 
         assert body.startswith(first + frame * 3)
+
+
+async def test_between_lines_of_ndjson_stands_a_space_and_within_a_line_nothing() -> None:
+    """Ollama's client fails on an empty line."""
+    first, second = b'{"a": 1}\n', b'{"b": 2}\n'
+    steps: list[Step] = [first, Gate("second"), second[:3], Gate("rest"), second[3:]]
+    async with Upstream() as upstream, open_house(quick(upstream.url)) as house, house.client() as client:
+        upstream.script(Reply(headers=[("Content-Type", "application/x-ndjson")], body=steps))
+
+        response = await ask(client)
+        await response.read_until(first + b"   ")
+        upstream.open("second")
+        await response.read_until(second[:3])
+        await intervals_pass(house, upstream)
+        assert not client.wire.inbox
+        upstream.open("rest")
+        body = await response.read()
+
+        assert [line.lstrip(b" ") for line in body.splitlines(keepends=True)] == [first, second]
+        assert response.end is End.CLEAN
 
 
 async def test_style_off_sends_nothing_but_commits_early_all_the_same() -> None:

@@ -208,8 +208,10 @@ def test_target_that_wants_to_be_left_alone_for_long_is_passed_over_in_the_secon
     assert target_of(decision) == 1
 
 
-@pytest.mark.parametrize("failure", [SPENT, errors.UpstreamCredentials(), errors.UpstreamBusy(), errors.UpstreamTlsFailed()], ids=str)
-def test_target_without_money_key_or_room_is_not_tried_again(failure: errors.ProxyError) -> None:
+@pytest.mark.parametrize(
+    "failure", [SPENT, errors.UpstreamCredentials(), errors.UpstreamBusy(), errors.UpstreamTlsFailed()], ids=str
+)
+def test_target_without_money_key_room_or_good_certificate_is_not_tried_again(failure: errors.ProxyError) -> None:
     after_first = POLICY.decide(failure, FIRST_OF_TWO).next
     assert after_first is not None
 

@@ -581,8 +581,9 @@ async def test_pause_stops_the_upstream_and_resume_loses_nothing(authority: Auth
         assert len(taker.body) == BLAST
 
 
-async def test_end_waits_behind_a_pause(upstream: Upstream) -> None:
-    async with connected(upstream) as connection:
+@both_wires
+async def test_end_waits_behind_a_pause(authority: Authority, secure: bool) -> None:
+    async with connected_by(authority if secure else None) as (upstream, connection):
         upstream.script(stream(b"a", Gate("on"), b"b", Fin()))
         taker = await asked(connection)
         await taker.until_body(b"a")
@@ -688,12 +689,14 @@ async def test_failure_of_the_request_body_behind_the_head_cuts_the_answer(upstr
 async def test_failure_of_the_request_body_behind_the_end_changes_nothing(upstream: Upstream) -> None:
     async with connected(upstream) as connection:
         upstream.script(verbatim(TWO, Hang()))
-        taker = await asked(connection)
-        await taker.until_end()
+        await connection.send(GET, b"")
+        await until(lambda: connection.ended)
+        taker = Taker()
 
         connection.fail(BodyTimeout())
+        connection.attach(taker)
 
-        assert taker.end is BodyEnd.COMPLETE
+        assert (taker.body, taker.end) == (b"hi", BodyEnd.COMPLETE)
 
 
 # The end of it.

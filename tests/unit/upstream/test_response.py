@@ -92,6 +92,17 @@ def test_answer_to_a_head_is_over_at_its_head() -> None:
     assert (reader.complete, reader.keep_alive, reader.close_delimited, reader.body) == (True, False, False, [])
 
 
+@pytest.mark.parametrize("fields", [b"", b"Transfer-Encoding: gzip, chunked\r\n"], ids=["no length", "a coding"])
+def test_framing_of_an_answer_to_a_head_does_not_matter(fields: bytes) -> None:
+    reader = ResponseReader()
+    reader.begin(expects_head=True)
+
+    with pytest.raises(httptools.HttpParserError):
+        reader.feed(OK + fields + b"\r\n")
+
+    assert (reader.complete, reader.close_delimited) == (True, False)
+
+
 @pytest.mark.parametrize(
     "data",
     [
