@@ -1,8 +1,8 @@
 """The only composition root: builds every object from the settings, opens the listeners, and ends in good order.
 
-    SIGTERM, SIGINT   drain: not ready, still accepting for `drain.grace` (SIGTERM only); then the listener closes, and what
-                      runs goes on until `drain.deadline`; then it is ended honestly. A second signal: now.
-    SIGHUP            read the configuration again; a bad one changes nothing
+SIGTERM, SIGINT   drain: not ready, still accepting for `drain.grace` (SIGTERM only); then the listener closes, and what
+                  runs goes on until `drain.deadline`; then it is ended honestly. A second signal: now.
+SIGHUP            read the configuration again; a bad one changes nothing
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def run(load: Callable[[], Settings]) -> int:
     """Serve until told to stop; returns the exit code. Raises SettingsError before anything listens."""
     settings = load()
     if settings.workers > 1:
-        print("llm-proxy: this version serves with one process: set workers: 1, and start several replicas instead", file=sys.stderr)
+        print(
+            "llm-proxy: this version serves with one process: set workers: 1, and start several replicas instead", file=sys.stderr
+        )
         return 2
     factory = uvloop.new_event_loop if uvloop is not None else None
     with asyncio.Runner(loop_factory=factory) as runner:
@@ -156,7 +158,9 @@ class Server:
         self.ticker.start()
         self.lifecycle.state = State.READY
         for name in unserved(settings):
-            log.warning("upstream kind not served by this version", extra={"upstream": name, "kind": settings.upstreams[name].kind})
+            log.warning(
+                "upstream kind not served by this version", extra={"upstream": name, "kind": settings.upstreams[name].kind}
+            )
 
     async def serve(self) -> None:
         """Serve until a signal says stop, then drain."""
@@ -179,7 +183,9 @@ class Server:
                 if not len(self.lifecycle):
                     break
             else:
-                log.info("waiting for requests in flight", extra={"in_flight": self._in_flight_by_route(), "left_s": round(left, 1)})
+                log.info(
+                    "waiting for requests in flight", extra={"in_flight": self._in_flight_by_route(), "left_s": round(left, 1)}
+                )
                 await self._unless_hurried(asyncio.wait_for(self.lifecycle.idle(), min(REPORT_EVERY, left)))
         await self._end_streams()
         self.lifecycle.state = State.STOPPED
@@ -212,7 +218,9 @@ class Server:
                 return self._not_reloaded([str(each) for each in exc.problems])
             if settings.anonymous_allowed and not settings.auth.allow_anonymous and not Address(*self.address).is_loopback:
                 # the file may name another address, but this is the one that is listened on
-                return self._not_reloaded([f"auth: it has no credentials, and {_url(*self.address)} can be reached from elsewhere"])
+                return self._not_reloaded(
+                    [f"auth: it has no credentials, and {_url(*self.address)} can be reached from elsewhere"]
+                )
             await self._put_in_force(settings)
             return True
 
@@ -222,7 +230,11 @@ class Server:
         return False
 
     async def _put_in_force(self, settings: Settings) -> None:
-        if (settings.listen, settings.admin, settings.workers) != (self.settings.listen, self.settings.admin, self.settings.workers):
+        if (settings.listen, settings.admin, settings.workers) != (
+            self.settings.listen,
+            self.settings.admin,
+            self.settings.workers,
+        ):
             log.warning("listen, admin.listen and workers take effect after a restart only")
         await self._start_simulators(settings)
         runtime = self._build(settings)
@@ -265,7 +277,10 @@ class Server:
 
     async def _unless_hurried(self, work: Coroutine[Any, Any, Any]) -> None:
         """Wait for *work*, but not past a second signal; a timeout of its own is no failure."""
-        waits = [self._tasks.spawn(_quietly(work), name="drain step"), self._tasks.spawn(_forever(self._hurry), name="second signal")]
+        waits = [
+            self._tasks.spawn(_quietly(work), name="drain step"),
+            self._tasks.spawn(_forever(self._hurry), name="second signal"),
+        ]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in waits:
             task.cancel()

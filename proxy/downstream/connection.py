@@ -131,7 +131,11 @@ class ClientConnection(web.RequestHandler):
             raise ConnectionError("the response has begun and cannot be replaced")
         error: ProxyError
         if status == 400:
-            error = HeadersTooLarge() if isinstance(exc, LineTooLong) else BadRequest("The request is not valid HTTP/1.1, or has too many headers.")
+            error = (
+                HeadersTooLarge()
+                if isinstance(exc, LineTooLong)
+                else BadRequest("The request is not valid HTTP/1.1, or has too many headers.")
+            )
         else:
             error = InternalError(f"unhandled {type(exc).__name__}")
             log.error("request handler failed", exc_info=exc)

@@ -158,7 +158,14 @@ class Downstream:
 def status_and_headers(minor: int, status: int, headers: Headers) -> bytes:
     """Return the head's first lines; framing and the empty line are the caller's."""
     lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-    return b"HTTP/1.%d %d %b\r\n%b%bDate: %b\r\n" % (minor, status, _PHRASES.get(status, b""), lines, _SERVER, _date(int(time.time())))
+    return b"HTTP/1.%d %d %b\r\n%b%bDate: %b\r\n" % (
+        minor,
+        status,
+        _PHRASES.get(status, b""),
+        lines,
+        _SERVER,
+        _date(int(time.time())),
+    )
 
 
 @functools.lru_cache(maxsize=1)

@@ -14,7 +14,9 @@ from proxy.handler.call import Call
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-def refusal(error: ProxyError, dialect: Dialect, request_id: str, headers: Headers = ()) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+def refusal(
+    error: ProxyError, dialect: Dialect, request_id: str, headers: Headers = ()
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Return status, headers and body of the answer to a request that failed before anything was sent."""
     lines = [(b"Content-Type", b"application/json"), *headers]
     if error.retry_after is not None:
@@ -41,7 +43,12 @@ def cut(call: Call, error: ProxyError, told: bytes | None = None) -> web.StreamR
     """
     stream = call.stream
     last = b""
-    if stream is not None and stream.relay.framing is Framing.EVENTS and stream.relay.between_events and not isinstance(error, ClientStalled):
+    if (
+        stream is not None
+        and stream.relay.framing is Framing.EVENTS
+        and stream.relay.between_events
+        and not isinstance(error, ClientStalled)
+    ):
         observer = stream.relay.observer if stream.relay.started else None
         last = told or call.dialect.error_event(error, call.exchange.request_id, observer)
     return call.downstream.cut(last)

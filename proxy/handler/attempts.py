@@ -102,11 +102,14 @@ class Attempts:
         self._attempt = Attempt(target.upstream, target.model, time.monotonic())
         exchange.attempts.append(self._attempt)
         backend.budget.enter()
-        self._permit = self._runtime.health.admit(target.upstream, time.monotonic(), only=len(self._targets) == 1 or position.repeats > 0)
+        self._permit = self._runtime.health.admit(
+            target.upstream, time.monotonic(), only=len(self._targets) == 1 or position.repeats > 0
+        )
         if self._permit is None:
             raise UpstreamBusy("its circuit is open")
         self._stream.deadlines.begin_attempt(
-            time.monotonic(), another=self._runtime.policy.another_target_left(position, len(self._targets), replayable=self._replayable)
+            time.monotonic(),
+            another=self._runtime.policy.another_target_left(position, len(self._targets), replayable=self._replayable),
         )
         upstream = await backend.pool.open(self._request(backend, target), self._stream)
         try:
@@ -203,7 +206,9 @@ class Attempts:
     def _after(self, failure: ProxyError, position: Position) -> Decision:
         """Write the failure down and decide what follows."""
         now = time.monotonic()
-        self._conclude(failure.reason if isinstance(failure, UpstreamRefused) else failure.code, verdict_of(failure), failure.retry_after)
+        self._conclude(
+            failure.reason if isinstance(failure, UpstreamRefused) else failure.code, verdict_of(failure), failure.retry_after
+        )
         if not isinstance(failure, UpstreamError):
             return Decision(gave_up=GiveUp.NOT_RETRYABLE)
         backends = self._runtime.backends
@@ -335,5 +340,3 @@ class Attempts:
         repeating, self._repeating = self._repeating, None
         if repeating is not None:
             repeating.budget.give_back()
-
-

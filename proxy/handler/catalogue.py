@@ -53,7 +53,9 @@ async def _entries(call: Call, tasks: Tasks) -> dict[str, dict[str, Any]]:
     entries = {name: _entry(name) for name in runtime.router.public_names() if principal.may_use(name)}
     names = [name for name in runtime.router.pattern_upstreams() if name in runtime.backends]
     backends = [runtime.backends[name] for name in names if "openai" in runtime.backends[name].provider.families]
-    listings = [tasks.spawn(_listing(backend, call.exchange.request_id), name=f"models of {backend.name}") for backend in backends]
+    listings = [
+        tasks.spawn(_listing(backend, call.exchange.request_id), name=f"models of {backend.name}") for backend in backends
+    ]
     try:
         for backend, listing in zip(backends, await asyncio.gather(*listings), strict=True):
             entries.update(_public(call, backend, principal, listing, entries))
@@ -63,12 +65,19 @@ async def _entries(call: Call, tasks: Tasks) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def _public(call: Call, backend: Backend, principal: Principal, listing: Iterable[Any], known: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _public(
+    call: Call, backend: Backend, principal: Principal, listing: Iterable[Any], known: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
     """Return those listed models that a request would reach at this very upstream under that very name."""
     found: dict[str, dict[str, Any]] = {}
     for entry in listing:
         name = entry.get("id") if isinstance(entry, dict) else None
-        if isinstance(name, str) and name not in known and principal.may_use(name) and call.runtime.router.leads_to(name, backend.name):
+        if (
+            isinstance(name, str)
+            and name not in known
+            and principal.may_use(name)
+            and call.runtime.router.leads_to(name, backend.name)
+        ):
             found[name] = entry
     return found
 

@@ -47,4 +47,3 @@ class Cors:
             (b"Access-Control-Allow-Headers", _ALLOWED),
             (b"Access-Control-Max-Age", self._max_age),
         ]
-

@@ -106,7 +106,9 @@ class Handler:
         call.response_headers += runtime.cors.headers(request.headers.get(hdrs.ORIGIN))
         self._read_head(call)
         if call.method == b"OPTIONS":
-            allowed = runtime.cors.preflight(request.headers.get(hdrs.ORIGIN), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_METHOD))
+            allowed = runtime.cors.preflight(
+                request.headers.get(hdrs.ORIGIN), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_METHOD)
+            )
             if allowed is not None:
                 call.exchange.status = 204
                 return call.downstream.answer(204, allowed, b"")
@@ -177,7 +179,9 @@ class Handler:
         if len(speaking) != len(route.targets):
             route = replace(route, targets=tuple(speaking))
         draw = random.random()  # noqa: S311 - spreads load
-        return candidates(route, view.model, draw=draw, usable=lambda name: runtime.health.usable(name, now), stateful=view.stateful)
+        return candidates(
+            route, view.model, draw=draw, usable=lambda name: runtime.health.usable(name, now), stateful=view.stateful
+        )
 
     async def _passthrough(self, call: Call, match: Match) -> web.StreamResponse:
         """Pass a request on to a named upstream, for the paths that its list allows, and for nothing else."""

@@ -109,7 +109,6 @@ class RequestTotals:
         if exchange.client_gone_at is not None and exchange.upstream_closed_at is not None:
             self.cancel.observe((), max(exchange.upstream_closed_at - exchange.client_gone_at, 0.0))
 
-
     def _labels_of(self, kind: Kind) -> Labels:
         route, upstream, dialect, streamed, status, outcome = kind
         upstream, stream = upstream or NONE, "true" if streamed else "false"

@@ -29,7 +29,6 @@ AFTER_END: Final = 2.0  # seconds that an upstream may keep its connection open 
 HOLD_PAUSE: Final = 64 * 1024  # held bytes at which reading pauses until the response is committed
 
 
-
 class Stream:
     """One client's answer in the making. The handler owns it and must `close` it, also when cancelled."""
 

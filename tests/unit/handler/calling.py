@@ -35,7 +35,9 @@ def principal(*models: str, expires_at: float | None = None) -> Principal:
 
 def runtime(configured: Settings | None = None, simulators: dict[str, str] | None = None) -> Runtime:
     """Build a runtime that nobody has started."""
-    network = Network(Addresses(asyncio.get_running_loop()), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))  # none that has to read certificates
+    network = Network(
+        Addresses(asyncio.get_running_loop()), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )  # none that has to read certificates
     return build(configured or settings(), simulators or {}, network)
 
 

@@ -114,7 +114,13 @@ async def test_stream_is_relayed_and_its_attempt_written_down(first: Upstream) -
 
         assert it.relayed == (TOKEN + FINISH + DONE, True)
         [attempt] = it.call.exchange.attempts
-        assert (attempt.upstream, attempt.model, attempt.result, attempt.status, attempt.reused) == ("a", "gpt-test", "ok", 200, False)
+        assert (attempt.upstream, attempt.model, attempt.result, attempt.status, attempt.reused) == (
+            "a",
+            "gpt-test",
+            "ok",
+            200,
+            False,
+        )
         assert attempt.headers_seconds is not None
         assert (it.call.exchange.upstream, it.call.exchange.status) == ("a", 200)
         assert it.call.exchange.upstream_request_id == "up1"
@@ -190,7 +196,11 @@ async def test_path_is_the_upstreams_place_for_a_public_one_and_else_the_clients
     [
         ({"Content-Type": "text/event-stream"}, Framing.EVENTS, type(CHAT.observer(RequestView("m")))),
         ({"Content-Type": "Text/Event-Stream ; charset=utf-8"}, Framing.EVENTS, type(CHAT.observer(RequestView("m")))),
-        ({"Content-Type": "text/event-stream", "Content-Encoding": "identity"}, Framing.EVENTS, type(CHAT.observer(RequestView("m")))),
+        (
+            {"Content-Type": "text/event-stream", "Content-Encoding": "identity"},
+            Framing.EVENTS,
+            type(CHAT.observer(RequestView("m"))),
+        ),
         ({"Content-Type": "text/event-stream", "Content-Encoding": "gzip"}, Framing.OPAQUE, Blind),
         ({"Content-Type": "application/x-ndjson"}, Framing.LINES, Blind),
         ({"Content-Type": "application/json; charset=utf-8"}, Framing.WHOLE, Answer),
@@ -264,7 +274,9 @@ async def test_target_is_tried_again_with_a_place_of_its_budget(first: Upstream)
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
-async def test_clients_own_error_is_passed_on_as_it_is_and_not_tried_again(first: Upstream, second: Upstream, status: int) -> None:
+async def test_clients_own_error_is_passed_on_as_it_is_and_not_tried_again(
+    first: Upstream, second: Upstream, status: int
+) -> None:
     first.script(answer(BUSY, status, headers=[("X-Their", "own")]))
     async with trying(over(first, second)) as it:
         await it.answer(A, B)
@@ -300,7 +312,9 @@ async def test_refusal_of_our_credential_is_ours_to_tell(first: Upstream) -> Non
         assert {result for _, result in it.results} == {"upstream_credentials"}
 
 
-async def test_error_body_that_does_not_end_is_not_passed_on_as_if_it_were_whole(first: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_body_that_does_not_end_is_not_passed_on_as_if_it_were_whole(
+    first: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(attempts, "ERROR_BODY_WAIT", 0.05)
     first.script(Reply(status=400, headers=[("Content-Type", "text/plain")], body=[b"so far", Hang()]))
     async with trying(over(first)) as it:

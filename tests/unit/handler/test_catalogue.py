@@ -68,7 +68,9 @@ def names(answered: Any) -> list[str]:
     return [model["id"] for model in answered["data"]]
 
 
-async def test_configured_names_come_first_and_then_what_patterns_let_through(first: Upstream, second: Upstream, tasks: Tasks) -> None:
+async def test_configured_names_come_first_and_then_what_patterns_let_through(
+    first: Upstream, second: Upstream, tasks: Tasks
+) -> None:
     first.script(listed("gpt-4o", "o3", "gpt-4"))
     second.script(listed("gpt-oss"))
     async with asked(under=runtime(configured(first, second))) as it:
@@ -81,7 +83,9 @@ async def test_configured_names_come_first_and_then_what_patterns_let_through(fi
 
 async def test_entry_is_the_upstreams_own_and_a_configured_one_is_ours(first: Upstream, tasks: Tasks) -> None:
     first.script(listed("gpt-4o", "gpt-alias"))
-    async with asked(under=runtime(configured(first, models=[MODELS[1], {"name": "gpt-*", "targets": [{"upstream": "a"}]}]))) as it:
+    async with asked(
+        under=runtime(configured(first, models=[MODELS[1], {"name": "gpt-*", "targets": [{"upstream": "a"}]}]))
+    ) as it:
         answered = await look(it, tasks)
 
         ours, theirs = answered["data"]
@@ -89,7 +93,9 @@ async def test_entry_is_the_upstreams_own_and_a_configured_one_is_ours(first: Up
         assert theirs == entry("gpt-4o")
 
 
-async def test_model_of_two_upstreams_is_listed_once_as_the_first_says_it(first: Upstream, second: Upstream, tasks: Tasks) -> None:
+async def test_model_of_two_upstreams_is_listed_once_as_the_first_says_it(
+    first: Upstream, second: Upstream, tasks: Tasks
+) -> None:
     first.script(listed("gpt-4o"))
     second.script(answer({"data": [{"id": "gpt-4o", "owned_by": "somebody else"}]}))
     async with asked(under=runtime(configured(first, second, models=[MODELS[2]]))) as it:
@@ -143,7 +149,9 @@ async def test_upstream_that_no_pattern_leads_to_is_not_asked(first: Upstream, s
 async def test_upstream_is_asked_with_its_own_credential_and_nothing_of_the_clients(first: Upstream, tasks: Tasks) -> None:
     first.script(listed())
     request = b"GET /v1/models?after=x HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer mine\r\nX-Mine: 1\r\nCookie: a=b\r\n\r\n"
-    async with asked(request, runtime(configured(first, models=[MODELS[0], {"name": "*", "targets": [{"upstream": "a"}]}]))) as it:
+    async with asked(
+        request, runtime(configured(first, models=[MODELS[0], {"name": "*", "targets": [{"upstream": "a"}]}]))
+    ) as it:
         await look(it, tasks)
 
         seen = await first.request()
@@ -163,7 +171,12 @@ async def test_upstream_is_asked_with_its_own_credential_and_nothing_of_the_clie
         answer({"data": {"id": "gpt-odd"}}),
         answer({"data": [None, 7, "gpt-odd", {"id": 7}, {"name": "gpt-odd"}]}),
         answer(b""),
-        Reply(headers=[("Content-Type", "application/json")], body=[b'{"data": [{"id": "gpt-cut"}]}', Fin()], framing="length", length=99),
+        Reply(
+            headers=[("Content-Type", "application/json")],
+            body=[b'{"data": [{"id": "gpt-cut"}]}', Fin()],
+            framing="length",
+            length=99,
+        ),
         verbatim(Fin()),
         verbatim(Rst()),
         verbatim(b"SSH-2.0\r\n\r\n", Hang()),
@@ -171,7 +184,9 @@ async def test_upstream_is_asked_with_its_own_credential_and_nothing_of_the_clie
     ],
     ids=["503", "203", "HTML", "list", "odd data", "odd entries", "empty", "cut", "FIN", "RST", "not HTTP", "reset"],
 )
-async def test_failing_upstream_leaves_the_rest_of_the_list(first: Upstream, second: Upstream, tasks: Tasks, reply: Reply) -> None:
+async def test_failing_upstream_leaves_the_rest_of_the_list(
+    first: Upstream, second: Upstream, tasks: Tasks, reply: Reply
+) -> None:
     first.script(reply)
     second.script(listed("gpt-oss"))
     async with asked(under=runtime(configured(first, second))) as it:
@@ -236,9 +251,18 @@ async def test_asking_ends_with_the_request(first: Upstream, second: Upstream, t
 
 @pytest.mark.parametrize(
     ("wanted", "name"),
-    [(b"o1", "o1"), (b"gpt-4o", "gpt-4o"), (b"%6f1", "o1"), (b"vendor/m", "vendor/m"), (b"vendor%2Fm", "vendor/m"), (b"%C3%A9", "é")],
+    [
+        (b"o1", "o1"),
+        (b"gpt-4o", "gpt-4o"),
+        (b"%6f1", "o1"),
+        (b"vendor/m", "vendor/m"),
+        (b"vendor%2Fm", "vendor/m"),
+        (b"%C3%A9", "é"),
+    ],
 )
-async def test_one_model_is_found_by_its_name_however_it_is_escaped(first: Upstream, tasks: Tasks, wanted: bytes, name: str) -> None:
+async def test_one_model_is_found_by_its_name_however_it_is_escaped(
+    first: Upstream, tasks: Tasks, wanted: bytes, name: str
+) -> None:
     first.script(listed("gpt-4o", "vendor/m", "é"))
     models = [MODELS[0], {"name": "*", "targets": [{"upstream": "a"}]}]
     async with asked(under=runtime(configured(first, models=models))) as it:

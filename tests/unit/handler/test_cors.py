@@ -84,7 +84,16 @@ def test_preflight_allows_methods_headers_and_its_age() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [b"Authorization", b"Content-Type", b"X-Api-Key", b"Last-Event-ID", b"OpenAI-Beta", b"Anthropic-Version", b"X-Stainless-Lang"]
+    "name",
+    [
+        b"Authorization",
+        b"Content-Type",
+        b"X-Api-Key",
+        b"Last-Event-ID",
+        b"OpenAI-Beta",
+        b"Anthropic-Version",
+        b"X-Stainless-Lang",
+    ],
 )
 def test_preflight_allows_what_official_clients_send(name: bytes) -> None:
     allowed = cors(APP).preflight(APP, "POST")

@@ -182,7 +182,9 @@ async def test_request_has_one_id_everywhere(upstream: Upstream, house: House, g
 
 
 @pytest.mark.parametrize(("forwarded", "remote"), [("198.51.100.7", "198.51.100.7"), (None, "127.0.0.1")])
-async def test_client_is_known_by_the_address_that_a_trusted_proxy_names(house: House, forwarded: str | None, remote: str) -> None:
+async def test_client_is_known_by_the_address_that_a_trusted_proxy_names(
+    house: House, forwarded: str | None, remote: str
+) -> None:
     await ask(house, "GET", "/auth/ping", [*BEARER, *([("X-Forwarded-For", forwarded)] if forwarded else [])])
 
     assert (await record(house))["remote"] == remote
@@ -191,7 +193,9 @@ async def test_client_is_known_by_the_address_that_a_trusted_proxy_names(house: 
 # Admission.
 
 
-@pytest.mark.parametrize(("state", "health", "ping"), [(State.READY, 200, 200), (State.DRAINING, 503, 200), (State.STOPPED, 503, 503)])
+@pytest.mark.parametrize(
+    ("state", "health", "ping"), [(State.READY, 200, 200), (State.DRAINING, 503, 200), (State.STOPPED, 503, 503)]
+)
 async def test_state_of_the_process_decides_what_is_served(house: House, state: State, health: int, ping: int) -> None:
     house.server.lifecycle.state = state
 
@@ -248,7 +252,11 @@ async def test_head_that_cannot_be_read_is_answered_and_recorded(house: House, d
     assert response.header("vary") == "Origin"
     assert b"c4n4ry" not in response.body
     written = await record(house)
-    assert (written["id"], written["outcome"], written["remote"]) == (response.header("x-request-id"), "rejected_request", "127.0.0.1")
+    assert (written["id"], written["outcome"], written["remote"]) == (
+        response.header("x-request-id"),
+        "rejected_request",
+        "127.0.0.1",
+    )
 
 
 async def test_head_that_does_not_come_to_its_end_is_answered_and_recorded(house: House) -> None:
@@ -259,7 +267,11 @@ async def test_head_that_does_not_come_to_its_end_is_answered_and_recorded(house
 
     assert (response.status, code(response), response.header("connection")) == (408, "header_timeout", "close")
     written = await record(house)
-    assert (written["outcome"], written["id"], written["remote"]) == ("rejected_limit", response.header("x-request-id"), "127.0.0.1")
+    assert (written["outcome"], written["id"], written["remote"]) == (
+        "rejected_limit",
+        response.header("x-request-id"),
+        "127.0.0.1",
+    )
 
 
 # Preflights.
@@ -292,9 +304,7 @@ async def test_preflight_of_another_origin_is_a_method_that_is_not_served(house:
 async def test_credential_in_the_query_goes_no_further(upstream: Upstream, house: House, query: str, seen: bytes) -> None:
     upstream.script(answer(ANSWER))
 
-    response = await ask(
-        house, "GET", "/upstream/a/v1/files" + query.format(KEY), [] if "access_token" in query else BEARER
-    )
+    response = await ask(house, "GET", "/upstream/a/v1/files" + query.format(KEY), [] if "access_token" in query else BEARER)
 
     assert response.status == 200
     assert (await upstream.request()).target == b"/v1/files" + seen

@@ -139,7 +139,12 @@ def test_what_does_not_depend_on_the_answer_is_the_same_for_all() -> None:
     plans = [of_model(settings(), stream=True), of_model(settings(), stream=False), Plans(settings()).of_passthrough(PLAIN)]
 
     for plan in plans:
-        assert clocks(plan, "attempt", "interval", "write_stall", "age") == {"attempt": 11, "interval": 7, "write_stall": 29, "age": 31}
+        assert clocks(plan, "attempt", "interval", "write_stall", "age") == {
+            "attempt": 11,
+            "interval": 7,
+            "write_stall": 29,
+            "age": 31,
+        }
 
 
 @pytest.mark.parametrize(("on_disconnect", "seconds"), [("cancel", 0.0), ("drain", 37.0)])

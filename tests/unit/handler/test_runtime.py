@@ -47,9 +47,7 @@ async def test_upstreams_of_every_kind_that_is_served_are_built_and_no_others() 
     assert unserved(MIXED) == ["claude", "aws"]
 
 
-@pytest.mark.parametrize(
-    ("name", "path"), [("plain", b"/v1/models"), ("other", b"/base/models"), ("demo", b"/v1/models")]
-)
+@pytest.mark.parametrize(("name", "path"), [("plain", b"/v1/models"), ("other", b"/base/models"), ("demo", b"/v1/models")])
 async def test_path_lies_below_the_upstreams_base(name: str, path: bytes) -> None:
     built = runtime(MIXED, {"demo": "http://127.0.0.1:7777"})
 
@@ -58,7 +56,10 @@ async def test_path_lies_below_the_upstreams_base(name: str, path: bytes) -> Non
 
 async def test_parts_follow_the_settings() -> None:
     configured = settings(
-        "http://127.0.0.1:9", cors={"origins": ["https://a.example"]}, limits={"bodies": "64KiB"}, trusted_proxies=["192.0.2.0/24"]
+        "http://127.0.0.1:9",
+        cors={"origins": ["https://a.example"]},
+        limits={"bodies": "64KiB"},
+        trusted_proxies=["192.0.2.0/24"],
     )
 
     built = runtime(configured)
