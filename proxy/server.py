@@ -12,9 +12,7 @@ import contextlib
 import gc
 import logging
 import os
-import resource
 import signal
-import socket
 import ssl
 import sys
 import time
@@ -35,6 +33,7 @@ from proxy.handler import Current, Handler, Recorder, Runtime, build, unserved
 from proxy.lifecycle import Lifecycle, State
 from proxy.logs import LineWriter, configure
 from proxy.metrics import Metrics
+from proxy.process import affordable_streams, listen, signals, url
 from proxy.settings import Address, Settings, SettingsError
 from proxy.simulator import Simulator
 from proxy.streaming import Stream, Ticker, period_for
@@ -49,10 +48,8 @@ except ImportError:  # not every platform has it; the standard loop passes the s
 log = logging.getLogger("proxy.server")
 
 BACKLOG: Final = 4096
-SEND_BUFFER: Final = 128 * 1024  # of each client's socket: what the kernel may keep for one that does not read
 QUIET: Final = 0.5  # seconds without a request before a draining process closes connections that are only kept alive
 REPORT_EVERY: Final = 5.0
-FILES_RESERVED: Final = 100
 
 
 def run(load: Callable[[], Settings]) -> int:
@@ -99,7 +96,7 @@ class Server:
         self._load = load
         self.address: tuple[str, int] = ("", 0)
         self.admin_url = ""
-        self.lifecycle = Lifecycle(min(settings.limits.streams, _affordable_streams()))
+        self.lifecycle = Lifecycle(min(settings.limits.streams, affordable_streams()))
         self._tasks = Tasks()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -148,7 +145,7 @@ class Server:
         admin = AdminListener(settings.admin.listen, self.metrics, views)
         self._closers.append(admin.close)  # also one that could not listen has something to close
         self.admin_url = "http://" + await admin.start()
-        self._listener = _listen(settings.listen)
+        self._listener = listen(settings.listen)
         self._runner = web.ServerRunner(self._public, shutdown_timeout=0.1)
         await self._runner.setup()
         self._closers.append(self._runner.cleanup)
@@ -219,7 +216,7 @@ class Server:
             if settings.anonymous_allowed and not settings.auth.allow_anonymous and not Address(*self.address).is_loopback:
                 # the file may name another address, but this is the one that is listened on
                 return self._not_reloaded(
-                    [f"auth: it has no credentials, and {_url(*self.address)} can be reached from elsewhere"]
+                    [f"auth: it has no credentials, and {url(*self.address)} can be reached from elsewhere"]
                 )
             await self._put_in_force(settings)
             return True
@@ -240,7 +237,7 @@ class Server:
         runtime = self._build(settings)
         await runtime.start()
         self.settings = settings
-        self.lifecycle.max_streams = min(settings.limits.streams, _affordable_streams())
+        self.lifecycle.max_streams = min(settings.limits.streams, affordable_streams())
         self.ticker.period = period_for(_durations(settings))
         self._tasks.spawn(self._current.swap(runtime), name="retire the old configuration")
         self.metrics.config_reloaded(success=True)
@@ -248,7 +245,7 @@ class Server:
 
     def banner(self) -> str:
         """Return what to tell whoever started it."""
-        return banner(self.settings, listening=_url(*self.address), admin=self.admin_url, simulated=tuple(self._simulated))
+        return banner(self.settings, listening=url(*self.address), admin=self.admin_url, simulated=tuple(self._simulated))
 
     # ---- parts
 
@@ -330,7 +327,7 @@ class Server:
 
     def signals(self) -> contextlib.AbstractContextManager[None]:
         """Take the process's signals for this server, inside the context."""
-        return _signals(self._on_stop, self._on_reload)
+        return signals(self._on_stop, self._on_reload)
 
     def _on_stop(self, number: int) -> None:
         if self._stopping.is_set():
@@ -342,45 +339,6 @@ class Server:
         if self.lifecycle.state is not State.READY:
             return  # its configuration was read a moment ago, or will not be needed any more
         self._tasks.spawn(self.reload(), name="reload")
-
-
-@contextlib.contextmanager
-def _signals(stop: Callable[[int], None], reload: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.remove_signal_handler(number)
-
-
-def _listen(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # inherited by every accepted socket
-        listener.bind((address.host, address.port))
-    except OSError as exc:
-        listener.close()
-        raise OSError(exc.errno, f"{_url(address.host, address.port)}: {exc.strerror}") from exc
-    return listener
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _affordable_streams() -> int:
-    """Return how many streams the open-file limit allows, after raising it as far as it goes: two sockets each."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else max(1, (soft - FILES_RESERVED) // 2)
 
 
 def _durations(settings: Settings) -> Iterator[float]:

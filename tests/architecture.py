@@ -44,6 +44,7 @@ STREET: Final = (
     "access_log",
     "logs",
     "store",
+    "process",
     "settings",
     "globs",
     "errors",

@@ -344,11 +344,11 @@ class Stream:
             self.downstream.write(out)
         if self.relay.held > HOLD_PAUSE and self.upstream is not None:
             self.upstream.pause()
-        if verdict is Held.CROWDED:
+        if verdict is Held.CROWDED and self._commit_at != NEVER:
             self._commit_at = now  # only comments so far, and too many to keep: the next tick lets them out
         elif self._first is None or self._first.done():
             return
-        elif verdict is Held.READY:
+        elif verdict in (Held.READY, Held.CROWDED):  # what is never committed early goes out under the upstream's own head
             self._first.set_result(None)
         elif verdict is Held.FAILED:
             observer = self.relay.observer

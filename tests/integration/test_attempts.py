@@ -179,7 +179,7 @@ async def test_short_retry_after_is_waited_out(pair: Pair, headers: dict[str, st
     async with open_house(quick(a.url)) as house:
         took, response = await timed_ask(house)
 
-        assert (response.status, bytes(response.body)) == (200, WHOLE)
+        assert (response.status, without_comments(response)) == (200, WHOLE)
         assert 0.9 < took < 2.5
         assert a.requests[1].at - a.requests[0].at > 0.9
 
@@ -342,7 +342,7 @@ async def test_half_open_circuit_lets_one_probe_through_and_its_success_closes_i
 
         assert (beside.status, asked_beside) == (200, 2)
         assert (after.status, len(a.requests)) == (200, 3)
-        assert (bytes(response.body), response.end) == (WHOLE, End.CLEAN)
+        assert (without_comments(response), response.end) == (WHOLE, End.CLEAN)
 
 
 async def test_failed_probe_opens_the_circuit_again(pair: Pair) -> None:
@@ -388,7 +388,7 @@ async def test_last_target_is_never_ejected(pair: Pair) -> None:
         response = await ask(house)
 
         assert failed == [500, 500]
-        assert (response.status, bytes(response.body)) == (200, WHOLE)
+        assert (response.status, without_comments(response)) == (200, WHOLE)
 
 
 async def test_first_target_is_asked_when_every_circuit_is_open(pair: Pair) -> None:

@@ -101,7 +101,7 @@ async def test_p17_refused_connection_is_replaced_by_the_next_target(pair: Pair)
         async with open_house(quick(local(port), b.url)) as house:
             response = await ask(house)
 
-            assert (response.status, bytes(response.body), response.end) == (200, WHOLE, End.CLEAN)
+            assert (response.status, without_comments(response), response.end) == (200, WHOLE, End.CLEAN)
             assert len(b.requests) == 1
             await assert_told(house, [("a", "upstream_connect_failed"), ("b", "ok")])
 
@@ -114,7 +114,7 @@ async def test_fault_before_the_first_event_is_replaced_by_the_next_target(pair:
     async with open_house(quick(a.url, b.url, streaming=patience(result))) as house:
         response = await ask(house)
 
-        assert (response.status, bytes(response.body), response.end) == (200, WHOLE, End.CLEAN)
+        assert (response.status, without_comments(response), response.end) == (200, WHOLE, End.CLEAN)
         assert (len(a.requests), len(b.requests)) == (1, 1)
         if result == TIMEOUT:
             await a.closed()
@@ -140,7 +140,7 @@ async def test_dial_that_nobody_answers_is_replaced_by_the_next_target(pair: Pai
         async with open_house(quick(local(port), b.url, upstreams={"a": {"connect_timeout": "200ms"}})) as house:
             response = await ask(house)
 
-            assert (response.status, bytes(response.body)) == (200, WHOLE)
+            assert (response.status, without_comments(response)) == (200, WHOLE)
             await assert_told(house, [("a", "upstream_connect_failed"), ("b", "ok")])
 
 
@@ -153,7 +153,7 @@ async def test_stale_pooled_connection_is_replaced_at_the_same_target_and_costs_
 
         response = await ask(house)
 
-        assert (response.status, bytes(response.body)) == (200, WHOLE)
+        assert (response.status, without_comments(response)) == (200, WHOLE)
         assert [(request.connection, request.fresh) for request in a.requests] == [(0, True), (0, False), (1, True)]
         assert [attempts(record) for record in await house.records(2)] == [[("a", "ok")]] * 2
 
@@ -167,7 +167,7 @@ async def test_pooled_connection_that_the_upstream_has_closed_is_not_used_again(
 
         response = await ask(house)
 
-        assert bytes(response.body) == WHOLE
+        assert without_comments(response) == WHOLE
         assert [(request.connection, request.fresh) for request in a.requests] == [(0, True), (1, True)]
 
 
@@ -191,7 +191,7 @@ async def test_pooled_connection_that_breaks_inside_its_answer_is_a_failed_attem
 
         response = await ask(house)
 
-        assert bytes(response.body) == WHOLE
+        assert without_comments(response) == WHOLE
         assert attempts((await house.records(2))[1]) == [("a", "upstream_reset"), ("b", "ok")]
 
 

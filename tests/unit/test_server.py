@@ -20,14 +20,15 @@ from aiohttp.http_parser import HttpRequestParserPy
 from proxy import server as server_module
 from proxy.exchange import Exchange
 from proxy.lifecycle import State
-from proxy.server import FILES_RESERVED, SEND_BUFFER, Server, run
-from proxy.settings import Address, Settings, SettingsError
+from proxy.server import Server, run
+from proxy.settings import Settings, SettingsError
 from proxy.settings.problems import Problem
 from proxy.tasks import Tasks
 from tests.support.answers import TOKEN
 from tests.support.client import End, RawClient, Response
 from tests.support.components import HOST, free_port
 from tests.support.house import BEARER, CHAT, House, chat, merged, open_house, settings
+from tests.support.limits import Limits
 from tests.support.loops import both_loops
 from tests.support.transports import turns
 from tests.support.upstream import DONE, Gate, Hang, Upstream, answer, stream
@@ -116,44 +117,6 @@ async def test_a_head_that_does_not_come_in_time_is_refused_by_the_ticker() -> N
         response = await client.response()
 
         assert response.status == 408
-
-
-class Limits:
-    """The limits of the process on open files, in place of the real ones, which cannot be raised again."""
-
-    def __init__(self, soft: int, hard: int, *, fixed: bool) -> None:
-        self.limits = (soft, hard)
-        self.fixed = fixed
-
-    def get(self, which: int) -> tuple[int, int]:
-        assert which == resource.RLIMIT_NOFILE
-        return self.limits
-
-    def set(self, which: int, limits: tuple[int, int]) -> None:
-        assert which == resource.RLIMIT_NOFILE
-        if self.fixed:
-            raise ValueError("not allowed to raise the limit")
-        self.limits = limits
-
-
-@pytest.mark.parametrize(
-    ("soft", "hard", "fixed", "streams"),
-    [
-        (1024, 4096, False, (4096 - FILES_RESERVED) // 2),
-        (1024, 4096, True, (1024 - FILES_RESERVED) // 2),
-        (1024, resource.RLIM_INFINITY, False, sys.maxsize),
-        (64, 64, False, 1),
-    ],
-    ids=["raised", "not raised", "no limit", "hardly any"],
-)
-def test_as_many_streams_are_affordable_as_there_are_pairs_of_files(
-    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, fixed: bool, streams: int
-) -> None:
-    limits = Limits(soft, hard, fixed=fixed)
-    monkeypatch.setattr(resource, "getrlimit", limits.get)
-    monkeypatch.setattr(resource, "setrlimit", limits.set)
-
-    assert server_module._affordable_streams() == streams
 
 
 @pytest.mark.parametrize(("configured", "admitted"), [(7, 7), (5000, 450)])
@@ -273,25 +236,6 @@ async def test_before_the_start_there_is_nothing_to_measure_and_nothing_fails() 
     assert "llm_proxy_build_info" in shown
     assert "llm_proxy_circuit_state{" not in shown
     await server.close()
-
-
-async def test_a_client_s_socket_keeps_no_more_than_it_may() -> None:
-    listener = server_module._listen(Address(HOST, 0))
-    try:
-        listener.listen()
-        with socket.create_connection(listener.getsockname()):
-            accepted, _ = listener.accept()
-            kept = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-            accepted.close()
-    finally:
-        listener.close()
-
-    assert kept <= 2 * SEND_BUFFER, "Linux doubles what is asked for, and grows what is not asked for"
-
-
-@pytest.mark.parametrize(("host", "port", "url"), [("127.0.0.1", 80, "http://127.0.0.1:80"), ("::1", 8080, "http://[::1]:8080")])
-def test_an_address_is_shown_as_a_url(host: str, port: int, url: str) -> None:
-    assert server_module._url(host, port) == url
 
 
 class Out:
