@@ -56,7 +56,7 @@ class Blank(Keepalive):
     __slots__ = ("_after_id",)
 
     def __init__(self, text: str = DEFAULT_TEXT) -> None:
-        self._after_id = Comment(text, empty_line=False)
+        self._after_id = Comment(text)
 
     def frame(self, observer: Observer | None, *, id_seen: bool, wall: float) -> bytes:
         return self._after_id.frame(observer, id_seen=id_seen, wall=wall) if id_seen else b"\n"

@@ -118,8 +118,8 @@ def parse(block: bytes) -> Event | None:
     name = b""
     data: list[bytes] = []
     for line in _LINE_END.split(block):
-        field, colon, value = line.partition(b":")
-        if colon and value.startswith(b" "):
+        field, _, value = line.partition(b":")
+        if value.startswith(b" "):
             value = value[1:]
         if field == b"data":
             data.append(value)

@@ -97,12 +97,12 @@ def _lines(headers: Sequence[Header]) -> bytes:
 
 
 def _chunk(data: bytes) -> bytes:
+    # an empty chunk would be the last one
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
 async def _chunked(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(pieces):
         async for piece in pieces:
-            if piece:
-                yield _chunk(piece)
+            yield _chunk(piece)
     yield b"0\r\n\r\n"

@@ -283,18 +283,19 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             self._framing = 0
             self._head.set_result(head)
+        elif not self._body:
+            self._count_framing(received)
         if self._body:
             self._early += self._body
             self._early_size += sum(map(len, self._body))
             self._body.clear()
+            self._framing = 0
             if self._early_size > EARLY_LIMIT:
                 self.pause()
-        else:
-            self._count_framing(received)
 
     def _count_framing(self, received: int) -> None:
         self._framing += received
-        if self._framing > FRAMING_LIMIT and not self._reader.complete:
+        if self._framing > FRAMING_LIMIT:
             self._malformed(UpstreamMalformed("too many bytes around the body"))
 
     def _over(self, error: httptools.HttpParserError | None) -> None:

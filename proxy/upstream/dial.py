@@ -127,7 +127,7 @@ class Dialer:
         return made
 
     async def _tunnel(self, sock: socket.socket, way: ForwardProxy) -> None:
-        """Ask the forward proxy for a tunnel (RFC 9110 9.3.6) and read its answer, not a byte more."""
+        """Ask the forward proxy for a tunnel (RFC 9110 9.3.6). Nothing may follow its answer: in TLS it is we who speak first."""
         loop = asyncio.get_running_loop()
         target = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
         lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
@@ -137,9 +137,8 @@ class Dialer:
         head = b""
         try:
             await loop.sock_sendall(sock, ("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
-            while not head.endswith(b"\r\n\r\n"):
-                # byte by byte: what follows the head belongs to the tunnel
-                data = await loop.sock_recv(sock, 1)
+            while b"\r\n\r\n" not in head:
+                data = await loop.sock_recv(sock, 4096)
                 head += data
                 if not data or len(head) > PROXY_HEAD_LIMIT:
                     raise UpstreamConnectFailed("the forward proxy closed the connection or sent no HTTP")
@@ -148,6 +147,8 @@ class Dialer:
         status = _status(head)
         if not 200 <= status < 300:
             raise UpstreamConnectFailed(f"the forward proxy refused the tunnel with status {status}")
+        if not head.endswith(b"\r\n\r\n"):
+            raise UpstreamConnectFailed("the forward proxy sent bytes that nobody asked for")
 
 
 def proxy_authorization(way: ForwardProxy) -> str:
@@ -176,7 +177,6 @@ async def _connect(addresses: Found, where: str) -> socket.socket:
         sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=HEAD_START, interleave=1)
     except OSError as exc:
         raise UpstreamConnectFailed(f"cannot connect to {where}: {_words(exc)}") from exc
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a peer that vanished is noticed in about a minute
     for option, value in _KEEPALIVE:
         sock.setsockopt(socket.IPPROTO_TCP, option, value)

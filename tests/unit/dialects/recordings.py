@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,6 +60,23 @@ def cut_anyhow(stream: bytes, seed: int) -> Iterator[bytes]:
         size = rng.randint(1, largest)
         yield stream[at : at + size]
         at += size
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Return how many functions, Python's and C's, *work* calls."""
+    count = 0
+
+    def note(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    previous = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(previous)
+    return count - 2  # the lambda, and setprofile itself
 
 
 def verdict(observer: Observer) -> tuple[Usage | None, str | None, bool, bool, bool, bool]:

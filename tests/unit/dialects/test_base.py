@@ -52,6 +52,13 @@ def test_a_large_answer_s_usage_is_read_from_its_end() -> None:
     assert answer.usage == Usage(8, None)
 
 
+def test_an_answer_of_middling_size_is_read_whole() -> None:
+    """Its usage may stand first."""
+    body = orjson.dumps({"usage": USAGE, "choices": ["x" * 2 * Answer.TAIL]})
+
+    assert answer_of(body[:100], body[100:]).usage == Usage(9, 2)
+
+
 def test_of_a_large_answer_only_the_end_is_kept() -> None:
     answer = Answer(CHAT)
 

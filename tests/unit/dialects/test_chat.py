@@ -13,7 +13,7 @@ from proxy.dialects.chat import ChatObserver
 from proxy.sse.events import CAP
 from tests.support.streams import BOM
 from tests.unit.dialects import recordings
-from tests.unit.dialects.recordings import DONE, ROLE, STOP, Recording, chunk, cut_anyhow, delta, verdict, with_line_end
+from tests.unit.dialects.recordings import DONE, ROLE, STOP, Recording, calls, chunk, cut_anyhow, delta, verdict, with_line_end
 
 RECORDED = [with_line_end(recording, end) for recording in recordings.CHAT for end in (b"\n", b"\r\n", b"\r")]
 HI = delta('"content":"Hi"')
@@ -93,6 +93,39 @@ def test_content_and_an_error_in_one_choice_show_both() -> None:
     _, seen = observe(delta('"content":"Hi"', '"error"'))
 
     assert seen == [CONTENT | FAILED]
+
+
+def test_an_error_beside_content_is_no_example_for_the_chunks_that_follow() -> None:
+    failing = delta('"content":"Hi"', '"error"')
+
+    _, seen = observe(HI, failing, failing, HI)
+
+    assert seen == [CONTENT, CONTENT | FAILED, CONTENT | FAILED, CONTENT]
+
+
+def test_a_chunk_like_the_one_before_is_not_parsed() -> None:
+    """The work per token is counted in calls, which no busy machine changes."""
+    observer, _ = observe(ROLE, HI)
+    you = delta('"content":" you"')
+
+    assert calls(lambda: observer.feed(you)) <= 6
+
+
+def test_nor_is_one_that_comes_in_pieces() -> None:
+    def cost(observer: ChatObserver) -> int:
+        you = delta('"content":" you"')
+        return calls(lambda: (observer.feed(you[:30]), observer.feed(you[30:])))
+
+    (new, _), (knowing, _) = observe(ROLE), observe(ROLE, HI)
+
+    assert cost(knowing) <= cost(new) - 5
+
+
+def test_a_chunk_like_the_one_before_is_read_where_it_is_only_part_of_an_event() -> None:
+    observer, seen = observe(HI, b"event: error\n", HI, HI)
+
+    assert seen == [CONTENT, NOTHING, FAILED, CONTENT]
+    assert not observer.splitter.held
 
 
 def test_several_events_in_one_chunk_show_together() -> None:

@@ -15,7 +15,17 @@ from proxy.errors import UpstreamRefused, UpstreamStalled, UpstreamTruncated
 from proxy.sse.events import CAP
 from tests.support.whatwg import Event, events
 from tests.unit.dialects import recordings
-from tests.unit.dialects.recordings import CREATED, FINISHED, RESPONSE, Recording, cut_anyhow, event, verdict, with_line_end
+from tests.unit.dialects.recordings import (
+    CREATED,
+    FINISHED,
+    RESPONSE,
+    Recording,
+    calls,
+    cut_anyhow,
+    event,
+    verdict,
+    with_line_end,
+)
 
 RECORDED = [with_line_end(recording, end) for recording in recordings.RESPONSES for end in (b"\n", b"\r\n", b"\r")]
 WALL = 1_700_000_000.0
@@ -143,6 +153,48 @@ def test_a_response_that_cannot_be_said_again_is_empty(created: bytes) -> None:
 
     assert observer.created
     assert observer.response == {}
+
+
+def test_a_delta_is_not_parsed() -> None:
+    """The work per token is counted in calls, which no busy machine changes."""
+    observer, _ = observe(CREATED)
+    delta = numbered(1)
+
+    assert calls(lambda: observer.feed(delta)) <= 11
+
+
+def test_a_delta_is_read_where_it_is_only_part_of_an_event() -> None:
+    observer, seen = observe(
+        CREATED, b": comment\n", numbered(1), event("response.completed", f'"sequence_number":2,{FINISHED.format("completed")}')
+    )
+
+    assert seen == [NOTHING, NOTHING, CONTENT, TERMINAL]
+    assert observer.usage is not None
+    assert not observer.splitter.held
+
+
+@pytest.mark.parametrize(
+    "almost",
+    [
+        b"event: response.output_text.delta\n\n",
+        b"event: response.output_text.delta\n: c\n\n",
+        b"event: response.output_text.delta\ndata: {}\nevent: error\n\n",
+        b"event: response.output_text.delta\rdata: {}\n\n",
+        b"event: response.output_text.delta\ndata: {}\n\nevent: error\ndata: {}\n\n",
+        b"event: response.output_text.delta\ndata: {}\n",
+        b"event: response.output_text.delta\ndata: {}\r\rdata: {}\n\n",
+        b"event: response.output_text.delta_x\ndata: {}\n\n",
+        b"xevent: response.output_text.delta\ndata: {}\n\n",
+    ],
+    ids=repr,
+)
+def test_what_only_begins_like_a_delta_is_read_like_anything_else(almost: bytes) -> None:
+    whole, seen = observe(CREATED, almost)
+    pieces, seen_in_pieces = observe(CREATED, *(almost[at : at + 1] for at in range(len(almost))))
+
+    assert reduce(or_, seen) == reduce(or_, seen_in_pieces)
+    assert verdict(whole) == verdict(pieces)
+    assert bool(whole.splitter.held) is almost.endswith(b"}\n")
 
 
 # ---- keepalives

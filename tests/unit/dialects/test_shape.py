@@ -108,6 +108,27 @@ def test_any_other_difference_is_one(other: bytes) -> None:
     assert not shape_of(with_text("Hi")).fits(other)
 
 
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (b'"finish_reason":null', b'"finish_reason":"ab"'),
+        (b'"finish_reason":null', b'"finish_reason":1234'),
+        (b'"usage":null', b'"error":null'),
+        (b'"usage":null', b'"usage":{"a"}'),
+        (b'"obfuscation"', b'"obfuscatioN"'),
+        (b'"}\n\n', b'"]\n\n'),
+        (b'"}\n\n', b'"}\n\r'),
+        (b'"}\n\n', b'"}\n\n\n'),
+        (b'"}\n\n', b'","x":1}\n\n'),
+    ],
+)
+def test_nothing_but_text_and_padding_may_differ(part: bytes, other: bytes) -> None:
+    block = with_text("Hi", padding="a8Fk")
+    assert block.count(part) == 1
+
+    assert not shape_of(block).fits(block.replace(part, other))
+
+
 @pytest.mark.parametrize("padding", ['x"', "x\n", "x\\", 'x","y":"'], ids=repr)
 def test_padding_is_one_string(padding: str) -> None:
     assert not shape_of(with_text("Hi", padding="a8Fk")).fits(with_text("Hi", padding=padding))

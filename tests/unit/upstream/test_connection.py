@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -233,10 +234,11 @@ async def test_end_before_the_head_is_told_by_its_name(
     async with connected_by(authority if secure else None) as (upstream, connection):
         upstream.script(verbatim(*([Send(part)] if part else []), step))
 
-        with pytest.raises(error, match=f"^{word} {'in the middle' if part else 'without a byte'}"):
+        with pytest.raises(error, match=f"^{word} {'in the middle' if part else 'without a byte'}") as caught:
             await connection.send(GET, b"")
 
         assert connection.answered == bool(part)
+        assert isinstance(caught.value.__cause__, ConnectionResetError) == (step == Rst())
 
 
 @both_wires
@@ -362,6 +364,21 @@ async def test_response_head_within_its_limit_is_good_whatever_comes_with_it(ups
         assert (await answer).status == 200
 
 
+async def test_bytes_of_the_head_are_not_counted_for_the_body(upstream: Upstream) -> None:
+    async with connected(upstream) as connection:
+        upstream.script(verbatim(Hang()))
+        answer = connection.send(GET, b"")
+        connection.data_received(head_of(HEAD_LIMIT - 1000).removesuffix(b"\r\n") + b"Transfer-Encoding: chunked\r\n\r\n")
+        await answer
+        taker = Taker()
+        connection.attach(taker)
+
+        connection.data_received(b"1;" + b"x" * 2000)
+        connection.data_received(b"\r\na\r\n")
+
+        assert taker.body == b"a"
+
+
 async def test_endless_interim_responses_are_limited(upstream: Upstream) -> None:
     async with connected(upstream) as connection:
         endless = Drip(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 4096, size=4000)
@@ -391,16 +408,23 @@ async def test_bytes_around_a_body_are_limited(upstream: Upstream, flood: Callab
         assert (await upstream.closed()).how is not How.LOCAL
 
 
-async def test_framing_in_reads_of_its_own_is_no_flood(upstream: Upstream) -> None:
+@pytest.mark.parametrize("early", [False, True], ids=["attached", "early"])
+async def test_framing_in_reads_of_its_own_is_no_flood(upstream: Upstream, early: bool) -> None:
     async with connected(upstream) as connection:
-        taker = await mid_body(connection, upstream)
+        upstream.script(stream(Hang()))
+        await connection.send(GET, b"")
+        taker = Taker()
+        if not early:
+            connection.attach(taker)
 
         for _ in range(FRAMING_LIMIT // 4):
             connection.data_received(b"1\r\n")
             connection.data_received(b"x")
             connection.data_received(b"\r\n")
+        if early:
+            connection.attach(taker)
 
-        assert (taker.end, len(taker.body)) == (None, 1 + FRAMING_LIMIT // 4)
+        assert (taker.end, len(taker.body)) == (None, FRAMING_LIMIT // 4)
 
 
 async def test_broken_framing_ends_the_body_behind_what_was_good(upstream: Upstream) -> None:
@@ -484,8 +508,12 @@ async def test_whole_body_can_be_taken_once_it_is_there(upstream: Upstream, step
         upstream.open("on")
         await until(lambda: connection.ended)
 
-        assert (before, connection.take_whole()) == (None, b"".join(steps))
-        assert connection.reusable
+        whole = connection.take_whole()
+        taker = Taker()
+        connection.attach(taker)
+
+        assert (before, whole, connection.reusable) == (None, b"".join(steps), True)
+        assert (taker.body, taker.end) == (b"", BodyEnd.COMPLETE)
 
 
 async def test_cut_body_cannot_be_taken_for_a_whole_one(upstream: Upstream) -> None:
@@ -652,6 +680,19 @@ async def test_fault_of_a_sink_ends_its_exchange_and_nothing_else(
 
         assert (faulty.end, taker.body) == (BodyEnd.FAULT, b"one")
         assert [str(complaint["exception"]) for complaint in complaints] == list(where)
+        assert {complaint["message"] for complaint in complaints} == {"a sink failed on an upstream's bytes"}
+        complaints.clear()
+
+
+async def test_answer_on_whose_last_byte_we_failed_is_not_complete(upstream: Upstream, complaints: Complaints) -> None:
+    async with connected(upstream) as connection:
+        upstream.script(stream(Gate("on")))
+        await connection.send(GET, b"")
+        connection.attach(Faulty("data"))
+
+        connection.data_received(chunk(b"one") + last_chunk())
+
+        assert (connection.ended, connection.take_whole(), connection.reusable) == (True, None, False)
         complaints.clear()
 
 
@@ -713,6 +754,21 @@ async def test_abort_closes_at_once_and_tells_nobody(upstream: Upstream) -> None
         assert taker.end is None
 
 
+@both_wires
+async def test_abort_is_good_at_every_moment_of_a_connections_end(authority: Authority, secure: bool) -> None:
+    """Over TLS the socket is closed before the event loop says so."""
+    async with connected_by(authority if secure else None) as (upstream, connection):
+        upstream.script(verbatim(Hang()))
+        connection.send(GET, b"", whole=False)
+        await upstream.request()
+
+        while connection.transport is not None:
+            connection.abort()
+            await asyncio.sleep(0)
+
+        connection.abort()
+
+
 async def test_answer_that_is_given_up_complains_of_nothing(upstream: Upstream) -> None:
     """Nobody waits for its future any more; the fixture sees an exception that nobody took."""
     async with connected(upstream) as connection:
@@ -739,6 +795,18 @@ async def test_connection_that_was_reset_says_so_to_the_next_request(upstream: U
 
         with pytest.raises(UpstreamReset, match="before the request was sent"):
             await connection.send(GET, b"")
+
+
+@pytest.mark.parametrize("aborted", [False, True], ids=["complete", "aborted"])
+async def test_sink_is_let_go_at_the_end(upstream: Upstream, aborted: bool) -> None:
+    async with connected(upstream) as connection:
+        taker = await mid_body(connection, upstream)
+        known = weakref.ref(taker)
+
+        connection.abort() if aborted else connection.data_received(chunk(b"b") + last_chunk())
+        del taker
+
+        assert known() is None
 
 
 async def test_ended_connection_is_freed_without_the_collector(upstream: Upstream) -> None:
@@ -769,6 +837,20 @@ async def test_several_exchanges_follow_each_other(upstream: Upstream) -> None:
             connection.to_idle(0.0)
 
         assert found == [(b"a", True, 1), (b"", True, 2), (b"b", True, 3), (b"c", True, 4)]
+
+
+async def test_connection_whose_sink_had_paused_is_read_while_idle(upstream: Upstream) -> None:
+    """Else nobody would notice that it closes."""
+    async with connected(upstream) as connection:
+        taker = await mid_body(connection, upstream)
+        connection.data_received(chunk(b"b") + last_chunk())
+        connection.pause()
+
+        connection.to_idle(0.0)
+        (await upstream.connected()).fin()
+
+        await until_lost(connection)
+        assert taker.end is BodyEnd.COMPLETE
 
 
 async def test_connection_is_not_reusable_before_the_whole_request_is_out(upstream: Upstream) -> None:

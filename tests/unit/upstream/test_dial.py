@@ -21,7 +21,7 @@ from proxy.tasks import Tasks
 from proxy.upstream import Addresses, Dialer, dial
 from proxy.upstream.connection import UpstreamConnection
 from tests.support.certificates import Authority
-from tests.support.upstream import HOST, Close, Fin, Hang, Rst, Upstream, closed_port, silent_port, verbatim
+from tests.support.upstream import HOST, Close, Drip, Fin, Hang, Rst, Upstream, closed_port, silent_port, verbatim
 from tests.support.upstream import ForwardProxy as WayOut
 from tests.support.wire import WITHIN
 from tests.unit.upstream.support import GET, TWO, dialer, until_lost
@@ -438,6 +438,9 @@ async def test_refused_tunnel_says_with_which_status(authority: Authority, optio
         pytest.param([b"HTTP/1.1 200", Close()], "closed the connection or sent no HTTP", id="in the head"),
         pytest.param([b"SSH-2.0-OpenSSH\r\n\r\n", Hang()], "status 0", id="not HTTP"),
         pytest.param([b"HTTP/1.1 OK\r\n\r\n", Hang()], "status 0", id="no status"),
+        pytest.param([b"ICAP/1.0 200 OK\r\n\r\n", Hang()], "status 0", id="another protocol"),
+        pytest.param([b"HTTP/1.1 200 OK\r\n\r\nhello", Hang()], "bytes that nobody asked for", id="more than asked for"),
+        pytest.param([b"HTTP/1.1 407 No\r\nContent-Length: 5\r\n\r\nhello", Hang()], "status 407", id="a refusal in words"),
         pytest.param(
             [b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * 20000, Hang()], "closed the connection or sent no HTTP", id="too long"
         ),
@@ -454,10 +457,10 @@ async def test_forward_proxy_that_speaks_no_http_is_a_failed_connection(
             await fails(dialer(443, host=NAME, tls=authority.client_context(), way=way))
 
 
-async def test_any_success_grants_the_tunnel(authority: Authority) -> None:
+async def test_any_success_in_any_pieces_grants_the_tunnel(authority: Authority) -> None:
     """RFC 9110 9.3.6."""
     async with Upstream() as way_out:
-        way_out.script(verbatim(b"HTTP/1.0 204 Fine\r\nVia: 1.0 x\r\n\r\n", Rst()))
+        way_out.script(verbatim(Drip(b"HTTP/1.0 204 Fine\r\nVia: 1.0 x\r\n\r\n"), Rst()))
         way = f"http://{HOST}:{way_out.port}"
 
         with pytest.raises(UpstreamConnectFailed, match="TLS handshake"):

@@ -150,6 +150,42 @@ async def test_answer_that_nobody_takes_leaves_nothing_for_the_next_exchange(ups
     assert second == Taken(200, b"yours", BodyEnd.COMPLETE, reused=True)
 
 
+async def test_answer_that_is_closed_twice_is_given_back_once(upstream: Upstream, pool: Pool) -> None:
+    """Else two exchanges would share its connection."""
+    upstream.script(GOOD)
+    opened = await pool.open(ASK, Patience())
+    await take(opened)
+
+    opened.close()
+
+    assert pool.idle == 1
+
+
+async def test_answer_that_is_closed_has_no_hold_on_its_connection(upstream: Upstream, pool: Pool) -> None:
+    upstream.script(GOOD, stream(b"a", Gate("b"), b"b", Gate("c"), b"c"))
+    first = await pool.open(ASK, Patience())
+    await take(first)
+    second = await pool.open(ASK, Patience())
+    taker = Taker()
+    second.attach(taker)
+    await taker.until_body(b"a")
+
+    ended = (first.ended, second.ended)
+    first.pause()
+    upstream.open("b")
+    await taker.until_body(b"ab")
+    second.pause()
+    first.resume()
+    upstream.open("c")
+    await upstream.connections[0].settle()
+    paused = taker.body
+    second.resume()
+    await taker.until_end()
+    second.close()
+
+    assert (ended, paused, taker.body) == ((True, False), b"ab", b"abc")
+
+
 async def test_exchanges_at_the_same_time_have_connections_of_their_own(upstream: Upstream, pool: Pool, tasks: Tasks) -> None:
     upstream.script(stream(b"a", Gate("on")), stream(b"b", Gate("on")))
 
@@ -552,6 +588,7 @@ async def test_early_refusal_is_delivered_while_the_body_is_on_its_way(stuck: st
 
         assert found == Taken(413, b"too large", BodyEnd.COMPLETE, reused=False)
         assert pool.idle == 0
+        assert (await upstream.closed(within=1)).how is not (How.RST if behind else How.LOCAL)
         for _ in range(3):
             await asyncio.sleep(0)
         assert pieces.closed
@@ -606,6 +643,19 @@ async def test_early_success_that_ends_before_the_body_ends_the_exchange(upstrea
 
     assert (found.body, found.end, pool.idle, pieces.closed) == (b"a", BodyEnd.COMPLETE, 0, True)
     await upstream.closed()
+
+
+async def test_body_is_not_asked_for_behind_the_end_of_the_answer(upstream: Upstream, pool: Pool) -> None:
+    upstream.script(Reply(body=[b"a"], early=True))
+    pieces = Pieces(b"one", b"two", b"three", b"four", held=3)
+    opened = await pool.open(pieces.request, Patience())
+    await until(lambda: opened.ended)
+
+    pieces.gate.set()
+    await until(lambda: pieces.closed)
+
+    assert pieces.taken == 2
+    opened.close()
 
 
 @pytest.mark.parametrize("error", [BodyTimeout(), ConnectionResetError("client")], ids=["ours", "foreign"])
