@@ -6,45 +6,23 @@ For editors: `data_received` runs once per chunk of every stream. No task, no ti
 from __future__ import annotations
 
 import asyncio
-import enum
 import select
 import socket
 import ssl
 import struct
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import httptools
 
 from proxy.errors import ProxyError, UpstreamClosed, UpstreamMalformed, UpstreamReset
-from proxy.upstream.response import HEAD_LIMIT, ResponseHead, ResponseReader, malformed
+from proxy.upstream.response import HEAD_LIMIT, BodyEnd, ResponseHead, ResponseReader, Sink, malformed
 
 EARLY_LIMIT: Final = 64 * 1024  # body bytes kept before somebody wants them; beyond it reading pauses
 FRAMING_LIMIT: Final = 64 * 1024  # bytes without one of the body: chunk extensions, trailers
 JOIN_LIMIT: Final = 64 * 1024  # a request body up to this size goes out in one write with its head
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
-
-
-class BodyEnd(enum.Enum):
-    """How a response body ended."""
-
-    COMPLETE = "complete"  # as its framing announced
-    CLOSED = "closed"  # it had no length, and the peer closed in good order (FIN): as complete as it can be told
-    CUT = "cut"  # FIN before the announced end, or over TLS without a close_notify; or the request's body broke off
-    RESET = "reset"  # RST, or another failure of the connection
-    MALFORMED = "malformed"  # the framing itself is broken
-    FAULT = "fault"  # our own code failed on a byte of it
-
-
-class Sink(Protocol):
-    """Whoever takes a response body. Both are called from the event loop's read callback and must not block."""
-
-    def upstream_data(self, data: bytes) -> None:
-        """Take the body bytes of one read of the socket."""
-
-    def upstream_end(self, end: BodyEnd) -> None:
-        """Take note that no byte will follow; called once."""
 
 
 class UpstreamConnection(asyncio.Protocol):

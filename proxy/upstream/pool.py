@@ -13,9 +13,9 @@ from typing import Final, Protocol, TypeVar
 from proxy.errors import UpstreamBusy, UpstreamClosed, UpstreamConnectFailed, UpstreamReset
 from proxy.exchange import Phase
 from proxy.tasks import Tasks
-from proxy.upstream.connection import BodyEnd, Sink, UpstreamConnection
+from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.dial import Dialer
-from proxy.upstream.response import ResponseHead
+from proxy.upstream.response import BodyEnd, ResponseHead, Sink
 
 T = TypeVar("T")
 

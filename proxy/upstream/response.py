@@ -6,8 +6,9 @@ and a body without length is never complete in here; neither leaves the connecti
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import httptools
 
@@ -31,6 +32,27 @@ class ResponseHead(NamedTuple):
     def size(self) -> int:
         """Bytes that the headers take on the wire."""
         return sum(len(name) + len(value) + _FIELD_OVERHEAD for name, value in self.headers)
+
+
+class BodyEnd(enum.Enum):
+    """How a response body ended."""
+
+    COMPLETE = "complete"  # as its framing announced
+    CLOSED = "closed"  # it had no length, and the peer closed in good order (FIN): as complete as it can be told
+    CUT = "cut"  # FIN before the announced end, or over TLS without a close_notify; or the request's body broke off
+    RESET = "reset"  # RST, or another failure of the connection
+    MALFORMED = "malformed"  # the framing itself is broken
+    FAULT = "fault"  # our own code failed on a byte of it
+
+
+class Sink(Protocol):
+    """Whoever takes a response body. Both are called from the event loop's read callback and must not block."""
+
+    def upstream_data(self, data: bytes) -> None:
+        """Take the body bytes of one read of the socket."""
+
+    def upstream_end(self, end: BodyEnd) -> None:
+        """Take note that no byte will follow; called once."""
 
 
 class ResponseReader:

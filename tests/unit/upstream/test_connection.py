@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 
 from proxy.errors import BodyTimeout, UpstreamClosed, UpstreamMalformed, UpstreamReset
-from proxy.upstream.connection import EARLY_LIMIT, FRAMING_LIMIT, BodyEnd, UpstreamConnection
-from proxy.upstream.response import HEAD_LIMIT
+from proxy.upstream.connection import EARLY_LIMIT, FRAMING_LIMIT, UpstreamConnection
+from proxy.upstream.response import HEAD_LIMIT, BodyEnd
 from tests.support.certificates import Authority
 from tests.support.http1 import chunk, last_chunk
 from tests.support.steps import Step
