@@ -114,8 +114,10 @@ class Chat(OpenAiDialect):
 
     def choices(self, values: Mapping[str, Any]) -> int:
         prompts = values.get("prompt")
-        several = isinstance(prompts, list) and not isinstance(prompts[0] if prompts else 0, int)  # not one prompt in tokens
-        return super().choices(values) * (len(prompts) if isinstance(prompts, list) and several else 1)
+        each = super().choices(values)
+        if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):  # numbers are one prompt, in tokens
+            return each * len(prompts)
+        return each
 
     def observer(self, view: RequestView) -> ChatObserver:
         return ChatObserver(view.choices)

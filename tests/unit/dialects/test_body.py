@@ -171,6 +171,7 @@ def test_keys_that_decide_nothing_may_stand_as_they_like(body: bytes) -> None:
         (b"[]", "a JSON object"),
         (b'"model"', "a JSON object"),
         (b'{"model":"a"}x', "Extra data"),
+        (b"{ } x", "Extra data"),
         (b'{"model":"a"}{"model":"b"}', "Extra data"),
         (b'{"model":"a",}', "property name"),
         (b'{"model":"a"', "',' or '}'"),

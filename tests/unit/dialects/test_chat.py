@@ -10,6 +10,7 @@ import pytest
 from proxy.dialects import CHAT, COMPLETIONS
 from proxy.dialects.base import CONTENT, FAILED, NOTHING, TERMINAL, RequestView
 from proxy.dialects.chat import ChatObserver
+from proxy.exchange import Usage
 from proxy.sse.events import CAP
 from tests.support.streams import BOM
 from tests.unit.dialects import recordings
@@ -68,6 +69,11 @@ def test_every_event_of_a_recorded_stream_shows_the_same_wherever_it_is_cut(reco
         pytest.param((STOP, STOP), 2, False, False, id="one of two finished twice"),
         pytest.param((STOP, delta("", '"length"', index=1)), 2, True, False, id="both finished"),
         pytest.param((chunk('{"delta":{},"finish_reason":"stop"}'),), 1, True, False, id="finished without an index"),
+        pytest.param(
+            (chunk('{"index":[],"delta":{},"finish_reason":"stop"}'),), 1, True, False, id="finished with a strange index"
+        ),
+        pytest.param((STOP, chunk('{"delta":{},"finish_reason":"stop"}')), 2, False, False, id="the first finished twice"),
+        pytest.param((chunk('{"index":0,"delta":{},"error":{"code":1}}'), DONE), 1, False, False, id="a choice with an error"),
         pytest.param((HI, STOP, b"data: [DO"), 1, True, False, id="finished, then cut"),
         pytest.param((HI, delta("", '"error"'), DONE), 1, False, False, id="finished by an error"),
         pytest.param((b'data: {"error":{"message":"m"}}\n\n', DONE), 1, False, False, id="an error, then done"),
@@ -128,6 +134,17 @@ def test_a_chunk_like_the_one_before_is_read_where_it_is_only_part_of_an_event()
     assert not observer.splitter.held
 
 
+def test_the_last_usage_that_can_be_read_counts() -> None:
+    observer, _ = observe(
+        chunk("", ',"usage":{"prompt_tokens":1,"completion_tokens":1}'),
+        chunk("", ',"usage":{"prompt_tokens":1,"completion_tokens":2}'),
+        chunk("", ',"usage":[1]'),
+        chunk("", ',"usage":null'),
+    )
+
+    assert observer.usage == Usage(1, 2)
+
+
 def test_several_events_in_one_chunk_show_together() -> None:
     observer, seen = observe(ROLE + HI + HI + STOP + DONE)
 
@@ -174,7 +191,9 @@ def test_words_of_an_upstream_are_cut_to_a_sensible_length() -> None:
         ({"prompt": ["a", "b"], "n": 2}, 4),
         ({"prompt": [1, 2, 3]}, 1),
         ({"prompt": [[1, 2], [3]]}, 2),
+        ({"prompt": ["a"]}, 1),
         ({"prompt": []}, 1),
+        ({"prompt": {}}, 1),
     ],
 )
 def test_as_many_choices_are_awaited_as_were_asked_for(body: dict[str, Any], choices: int) -> None:
