@@ -2,14 +2,13 @@
 
     ProxyError 500
     ├── RequestError 400          the client's own doing: the request cannot be served as it is
-    │       BadRequest 400              Unauthenticated 401         Forbidden 403               NotFound 404
-    │       ModelNotFound 404           MethodNotAllowed 405        BodyTimeout 408             HeadersTimeout 408
-    │       BodyTooLarge 413            UnsupportedMedia 415        ExpectationFailed 417       HeadersTooLarge 431
-    │       UnsupportedFraming 501      UnsupportedVersion 505
+    │       BadRequest 400              Untranslatable 400          Denied 400 (Unauthenticated 401, Forbidden 403)
+    │       NotFound 404                ModelNotFound 404           MethodNotAllowed 405        BodyTimeout 408
+    │       HeadersTimeout 408          BodyTooLarge 413            UnsupportedMedia 415        ExpectationFailed 417
+    │       HeadersTooLarge 431         UnsupportedFraming 501      UnsupportedVersion 505
     ├── LimitError 503            a limit of this proxy is reached
     │       TooManyStreams 503          TooManyStreamsOfSubject 429 BodiesFull 503
-    ├── Draining 503              this process is about to stop
-    │       Drained 503           … and has stopped a live stream, told in-band or by an abort
+    ├── Draining 503              this process is about to stop; Drained 503: it has stopped a live stream, told in-band
     ├── Expired 504, ClientStalled 408   ends of a live stream, told in the same ways
     ├── InternalError 500         a fault of our own
     └── UpstreamError 502         the backend's doing, or the way to it
@@ -87,30 +86,37 @@ class BadRequest(RequestError):
         self.param = param
 
 
-class Unauthenticated(RequestError):
-    """No valid credential. The answer is uniform; `reason` goes to the log and the metric only."""
+class Untranslatable(BadRequest):
+    """A target of another API cannot honour `param`; one that comes after it may."""
+
+    code = "unsupported_parameter"
+    retry = Retry.SAFE
+
+
+class Denied(RequestError):
+    """A caller who may not do this; `reason` goes to the log and the metric only."""
+
+    outcome = Outcome.REJECTED_AUTH
+
+    def __init__(self, reason: str, detail: str = "", *, public: str | None = None) -> None:
+        super().__init__(detail or reason, public=public)
+        self.reason = reason
+
+
+class Unauthenticated(Denied):
+    """No valid credential. The answer is uniform."""
 
     status = 401
     code = "invalid_credentials"
     kind = Kind.AUTHENTICATION
-    outcome = Outcome.REJECTED_AUTH
     public = "Missing or invalid credentials."
 
-    def __init__(self, reason: str, detail: str = "", *, public: str | None = None) -> None:
-        super().__init__(detail or reason, public=public)
-        self.reason = reason
 
-
-class Forbidden(RequestError):
+class Forbidden(Denied):
     status = 403
     code = "forbidden"
     kind = Kind.PERMISSION
-    outcome = Outcome.REJECTED_AUTH
     public = "These credentials do not allow this request."
-
-    def __init__(self, reason: str, detail: str = "", *, public: str | None = None) -> None:
-        super().__init__(detail or reason, public=public)
-        self.reason = reason
 
 
 class NotFound(RequestError):
@@ -381,11 +387,7 @@ class UpstreamCredentials(UpstreamError):
 
 
 class UpstreamRefused(UpstreamError):
-    """The upstream answered with an error status.
-
-    `retryable` is the provider's and the settings' judgement of this answer; `reason` is a word of a closed set for metrics
-    (`rate_limited`, `spend_limit`, `overloaded`, `server_error`, `refused`). The answer itself is kept by the attempt.
-    """
+    """The upstream answered with an error status, of which provider (`reason`) and settings (`retryable`) think so."""
 
     code = "upstream_refused"
     outcome = Outcome.UPSTREAM_ERROR

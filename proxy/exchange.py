@@ -131,6 +131,12 @@ class Exchange:
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id} {self.route} {self.outcome.value if self.outcome else self.phase.value}>"
 
+    def count(self, data: bytes) -> None:
+        """Count *data* as sent to the client; nothing is no chunk."""
+        if data:
+            self.chunks += 1
+            self.bytes_out += len(data)
+
     def content(self, now: float) -> None:
         """Note that content arrived at *now*: the first token, or one more gap."""
         last = self.last_content

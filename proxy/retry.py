@@ -15,7 +15,15 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from proxy import settings
-from proxy.errors import ProxyError, Retry, UpstreamBusy, UpstreamCredentials, UpstreamRefused, UpstreamTlsFailed
+from proxy.errors import (
+    ProxyError,
+    Retry,
+    Untranslatable,
+    UpstreamBusy,
+    UpstreamCredentials,
+    UpstreamRefused,
+    UpstreamTlsFailed,
+)
 
 LONGEST_HINT: Final = 86_400.0  # a hint beyond a day is capped: it says "not now" just as well
 _LONGEST_VALUE: Final = 64
@@ -231,7 +239,7 @@ def _noted(failure: ProxyError, situation: Situation) -> Position:
     """Return the next attempt's position but for its target: what the failed one must be spared is written down."""
     position = situation.position
     barred, held = position.barred, position.held
-    if _spent(failure) or isinstance(failure, (UpstreamCredentials, UpstreamBusy, UpstreamTlsFailed)):
+    if _spent(failure) or isinstance(failure, (Untranslatable, UpstreamCredentials, UpstreamBusy, UpstreamTlsFailed)):
         barred |= {position.target}
     if failure.retry_after is not None:
         held = {**held, position.target: situation.now + failure.retry_after}

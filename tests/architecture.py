@@ -32,8 +32,8 @@ STREET: Final = (
     "downstream",
     "upstream",
     "providers",
+    "translate",  # above the dialects: it uses their words for errors and usage
     "dialects",
-    "translate",
     "sse",
     "auth",
     "router",

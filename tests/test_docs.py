@@ -10,14 +10,14 @@ from typing import Any, Final, get_args
 import pytest
 from pydantic import BaseModel
 
-from proxy.errors import LimitError, ProxyError, RequestError, UpstreamError
+from proxy.errors import Denied, LimitError, ProxyError, RequestError, UpstreamError
 from proxy.exchange import Outcome
 from proxy.metrics import Metrics
 from proxy.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bench/*.md")])
-BRANCHES: Final = {ProxyError, RequestError, LimitError, UpstreamError}  # never raised themselves
+BRANCHES: Final = {ProxyError, RequestError, Denied, LimitError, UpstreamError}  # never raised themselves
 
 
 def page(name: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Final, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
 
 from proxy.errors import ProxyError
 from proxy.exchange import Usage
@@ -21,6 +22,7 @@ __all__ = [
     "Blind",
     "Dialect",
     "Framing",
+    "Header",
     "Keepalive",
     "ModelPlace",
     "Observer",
@@ -28,8 +30,17 @@ __all__ = [
 ]
 
 
+Header = tuple[bytes, bytes]
+
+_NO_VALUES: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
 class ModelPlace(Protocol):
-    """Knows where a request body names its model."""
+    """Knows where a request body names its model, or should."""
+
+    @property
+    def model(self) -> str | None:
+        """The model that the body names now."""
 
     def with_model(self, model: str) -> bytes:
         """Return the body with *model* in that place and no other byte changed."""
@@ -43,6 +54,7 @@ class RequestView(NamedTuple):
     place: ModelPlace | None = None  # where the body names the model; None: it does not
     stateful: bool = False  # refers to state that one account holds; goes to the first target only
     choices: int = 1
+    values: Mapping[str, Any] = _NO_VALUES  # the members of a JSON body, for a translator
 
 
 class Blind(Observer):
@@ -106,6 +118,16 @@ class Dialect(abc.ABC):
     def observer(self, view: RequestView) -> Observer:
         """Return a fresh observer for one upstream's event stream."""
 
+    def observed(self, view: RequestView, media_type: bytes) -> tuple[Observer, Framing]:
+        """Decide by its media type (lower case, no parameters) how an answer is cut into pieces, and who looks at it."""
+        if media_type == b"text/event-stream":
+            return self.observer(view), Framing.EVENTS
+        if media_type == b"application/x-ndjson":
+            return Blind(), Framing.LINES
+        if media_type == b"application/json":
+            return Answer(self), Framing.WHOLE
+        return Blind(), Framing.OPAQUE
+
     @abc.abstractmethod
     def keepalive(self) -> Keepalive | None:
         """Return the dialect's own frame (`keepalive_style: auto`), or None where nothing may be sent."""
@@ -121,6 +143,11 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def error_event(self, error: ProxyError, request_id: str, observer: Observer | None) -> bytes:
         """Return the in-stream error, one whole event; *observer* knows how far the stream came."""
+
+    def error_headers(self, error: ProxyError) -> tuple[Header, ...]:
+        """Return the headers that an error response carries besides those of every dialect."""
+        del error
+        return ()
 
     def answer_event(self, body: bytes) -> bytes | None:
         """Return an upstream's JSON error body as an in-stream error, or None when it does not hold one."""

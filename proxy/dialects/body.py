@@ -35,6 +35,12 @@ class Members:
         self._body = body
         self._span = span
 
+    @property
+    def model(self) -> str | None:
+        """The model that the body names; None where it names none, or something that is no name."""
+        value = self.values.get("model")
+        return value if isinstance(value, str) else None
+
     def with_model(self, model: str) -> bytes:
         """Return the body with *model* as the value of its `model`, which must be a string; no other byte changes."""
         start, end = self._span or _only_model(self._body)

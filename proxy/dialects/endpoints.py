@@ -22,25 +22,30 @@ PLAIN: Final = Plain("plain")
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One model-serving path of the public listener. `route` is its word in metrics and logs."""
+    """One model-serving path of the public listener.
+
+    `{name}` in the path stands for a part of one segment, percent-decoded in what the dialect gets of it. `route` is the
+    endpoint's word in metrics and logs, `api` what an upstream must speak to serve it untranslated.
+    """
 
     method: str
     path: str
     route: str
     dialect: Dialect
-    family: str = "openai"  # the API that an upstream must speak to serve it untranslated
+    api: str
+    canonical: str = ""  # where the API itself has it; empty: where it was asked for
 
 
 ENDPOINTS: Final = (
-    Endpoint("POST", "/v1/chat/completions", "chat", CHAT),
-    Endpoint("POST", "/v1/completions", "completions", COMPLETIONS),
-    Endpoint("POST", "/v1/responses", "responses", RESPONSES),
-    Endpoint("POST", "/v1/embeddings", "embeddings", EMBEDDINGS),
-    Endpoint("POST", "/v1/moderations", "moderations", PLAIN),
-    Endpoint("POST", "/v1/images/generations", "images", PLAIN),
-    Endpoint("POST", "/v1/images/edits", "images", PLAIN),
-    Endpoint("POST", "/v1/images/variations", "images", PLAIN),
-    Endpoint("POST", "/v1/audio/speech", "audio", PLAIN),
-    Endpoint("POST", "/v1/audio/transcriptions", "audio", PLAIN),
-    Endpoint("POST", "/v1/audio/translations", "audio", PLAIN),
+    Endpoint("POST", "/v1/chat/completions", "chat", CHAT, "chat"),
+    Endpoint("POST", "/v1/completions", "completions", COMPLETIONS, "completions"),
+    Endpoint("POST", "/v1/responses", "responses", RESPONSES, "responses"),
+    Endpoint("POST", "/v1/embeddings", "embeddings", EMBEDDINGS, "embeddings"),
+    Endpoint("POST", "/v1/moderations", "moderations", PLAIN, "moderations"),
+    Endpoint("POST", "/v1/images/generations", "images", PLAIN, "images"),
+    Endpoint("POST", "/v1/images/edits", "images", PLAIN, "images"),
+    Endpoint("POST", "/v1/images/variations", "images", PLAIN, "images"),
+    Endpoint("POST", "/v1/audio/speech", "audio", PLAIN, "audio"),
+    Endpoint("POST", "/v1/audio/transcriptions", "audio", PLAIN, "audio"),
+    Endpoint("POST", "/v1/audio/translations", "audio", PLAIN, "audio"),
 )

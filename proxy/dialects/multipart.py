@@ -43,6 +43,10 @@ class FormField:
     start: int
     end: int
 
+    @property
+    def model(self) -> str:
+        return self.body[self.start : self.end].decode("ascii")
+
     def with_model(self, model: str) -> bytes:
         return b"%b%b%b" % (self.body[: self.start], model.encode(), self.body[self.end :])
 

@@ -91,6 +91,7 @@ class OpenAiDialect(Dialect):
             place=members,
             stateful=bool(values.get("previous_response_id") or values.get("background") or values.get("conversation")),
             choices=self.choices(values),
+            values=values,
         )
 
     def choices(self, values: Mapping[str, Any]) -> int:

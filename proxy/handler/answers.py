@@ -18,7 +18,7 @@ def refusal(
     error: ProxyError, dialect: Dialect, request_id: str, headers: Headers = ()
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Return status, headers and body of the answer to a request that failed before anything was sent."""
-    lines = [(b"Content-Type", b"application/json"), *headers]
+    lines = [(b"Content-Type", b"application/json"), *dialect.error_headers(error), *headers]
     if error.retry_after is not None:
         lines.append((b"Retry-After", b"%d" % max(1, math.ceil(error.retry_after))))
     if isinstance(error, Unauthenticated):

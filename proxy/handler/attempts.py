@@ -14,18 +14,21 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.dialects.base import Answer, Blind, Framing, Observer, RequestView
+from proxy.dialects.base import Answer, Blind, Framing, Observer
 from proxy.errors import (
     ProxyError,
+    Untranslatable,
     UpstreamBusy,
     UpstreamCredentials,
     UpstreamError,
     UpstreamErrorEvent,
+    UpstreamMalformed,
     UpstreamRefused,
     UpstreamUnexpected,
 )
 from proxy.exchange import Attempt, Phase
 from proxy.handler.answers import cut
+from proxy.handler.asking import Wish
 from proxy.handler.call import Call
 from proxy.headers import ResponseHead as Delivered
 from proxy.headers import stream_headers
@@ -33,13 +36,15 @@ from proxy.health import Permit, Verdict, verdict_of
 from proxy.retry import Decision, GiveUp, Position, Situation, parse_retry_after
 from proxy.router import Target
 from proxy.streaming import Stream
-from proxy.upstream import Backend, BodyEnd, BodyReader, OutboundRequest, Outgoing, UpstreamStream
+from proxy.translate import Back
+from proxy.upstream import Backend, BodyEnd, BodyReader, UpstreamStream
 
 FIRST: Final = Position()
 ERROR_BODY_LIMIT: Final = 256 * 1024
 ERROR_BODY_WAIT: Final = 10.0  # seconds for the body of an error answer whose head is in
 
-_EVENT_STREAM: Final = b"text/event-stream"
+_JSON: Final = b"application/json"
+_EVENT_STREAMS: Final = (b"text/event-stream", b"application/vnd.amazon.eventstream")
 _SHOULD_NOT_RETRY: Final = (b"X-Should-Retry", b"false")
 
 
@@ -55,12 +60,13 @@ class Refused:
 class Attempts:
     """The attempts of one request. Made by the handler once the candidates are known."""
 
-    def __init__(self, call: Call, view: RequestView, targets: Sequence[Target], *, public_path: bool) -> None:
+    def __init__(self, call: Call, wish: Wish, targets: Sequence[Target]) -> None:
         assert call.stream is not None
         self._call = call
-        self._view = view
+        self._wish = wish
         self._targets = targets
-        self._public_path = public_path  # the path is our own and each provider has its own place for it
+        self._back: Back | None = None  # translates the current attempt's answer
+        self._untold: ProxyError | None = None  # the last failure that was not a matter of translation
         self._stream: Stream = call.stream
         self._runtime = call.runtime
         self._refused: Refused | None = None
@@ -96,11 +102,14 @@ class Attempts:
 
     async def _attempt_at(self, position: Position) -> UpstreamStream:
         target = self._targets[position.target]
-        backend = self._backend = self._runtime.backends[target.upstream]
+        backend = self._runtime.backends[target.upstream]
         exchange = self._call.exchange
         exchange.upstream = target.upstream
         self._attempt = Attempt(target.upstream, target.model, time.monotonic())
         exchange.attempts.append(self._attempt)
+        question = self._wish.of(self._call, backend, target)
+        self._back = question.back
+        self._backend = backend
         backend.budget.enter()
         self._permit = self._runtime.health.admit(
             target.upstream, time.monotonic(), only=len(self._targets) == 1 or position.repeats > 0
@@ -111,7 +120,7 @@ class Attempts:
             time.monotonic(),
             another=self._runtime.policy.another_target_left(position, len(self._targets), replayable=self._replayable),
         )
-        upstream = await backend.pool.open(self._request(backend, target), self._stream)
+        upstream = await backend.pool.open(backend.request(question.out), self._stream)
         try:
             return await self._take(upstream, backend)
         except UpstreamErrorEvent:
@@ -119,23 +128,6 @@ class Attempts:
         except BaseException:
             upstream.close()
             raise
-
-    def _request(self, backend: Backend, target: Target) -> OutboundRequest:
-        call, view = self._call, self._view
-        body = call.body if view.place is None or target.model == view.model else view.place.with_model(target.model)
-        path = backend.path(call.path, target.model) if self._public_path else call.path
-        length = call.declared_length if call.more is not None else None
-        return backend.request(
-            Outgoing(
-                method=call.method,
-                target=path + call.query,
-                headers=call.headers,
-                request_id=call.exchange.request_id,
-                body=body,
-                more=call.more,
-                length=length,
-            )
-        )
 
     async def _take(self, upstream: UpstreamStream, backend: Backend) -> UpstreamStream:
         """Judge the head, then wait for the first event."""
@@ -154,9 +146,10 @@ class Attempts:
         if head.status >= 300 and self._call.downstream.committed:
             raise UpstreamUnexpected(f"status {head.status}")
         if framing is Framing.WHOLE and not self._call.downstream.committed:
-            self._whole = upstream.take_whole()
+            whole = upstream.take_whole()
+            self._whole = whole if whole is None or self._back is None else self._back.whole(whole)
         if self._whole is None:
-            await self._stream.first_event(upstream, observer, framing)
+            await self._stream.first_event(upstream, observer, framing, self._back)
         else:
             self._stream.note_whole(self._whole, observer)
         return upstream
@@ -164,16 +157,18 @@ class Attempts:
     def _observer(self, status: int, headers: Mapping[bytes, bytes]) -> tuple[Observer, Framing]:
         """Decide by the head what a body is, and who looks at it."""
         coding = headers.get(b"content-encoding", b"identity").strip().lower()
-        if coding not in (b"identity", b"") or self._call.method == b"HEAD":
+        plain = coding in (b"identity", b"") and self._call.method != b"HEAD"
+        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() if plain else b""
+        if status != 200 and media_type in _EVENT_STREAMS:
             return Blind(), Framing.OPAQUE
-        essence = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if essence == _EVENT_STREAM and status == 200:
-            return self._call.dialect.observer(self._view), Framing.EVENTS
-        if essence == b"application/x-ndjson":
-            return Blind(), Framing.LINES
-        if essence == b"application/json":
-            return Answer(self._call.dialect), Framing.WHOLE
-        return Blind(), Framing.OPAQUE
+        dialect, view = self._call.dialect, self._wish.view
+        if self._back is None:
+            return dialect.observed(view, media_type)
+        if media_type in _EVENT_STREAMS:
+            return dialect.observer(view), Framing.EVENTS
+        if media_type == _JSON:
+            return Answer(dialect), Framing.WHOLE
+        raise UpstreamMalformed(f"status {status}, an answer of a type that cannot be translated")
 
     async def _refuse(self, upstream: UpstreamStream, backend: Backend, headers: Mapping[bytes, bytes]) -> None:
         """Read an error answer and raise what it means."""
@@ -192,10 +187,15 @@ class Attempts:
             raise UpstreamCredentials(f"status {status} from {backend.name}")
         # what is cut short, by them or by our own limit, is not passed on as if it were whole
         whole = end in (BodyEnd.COMPLETE, BodyEnd.CLOSED)
-        delivered = backend.inbound.deliverable(upstream.head.headers, headers, body_may_change=False)
-        self._refused = Refused(status, delivered, reader.body) if whole else None
+        self._refused = self._kept(upstream, reader.body) if whole else None
         retryable = refusal.transient and status in self._runtime.settings.retry.statuses
         raise UpstreamRefused(status, refusal.reason, retryable=retryable, retry_after=retry_after)
+
+    def _kept(self, upstream: UpstreamStream, body: bytes) -> Refused:
+        status, delivered = upstream.head.status, self._delivered(upstream, body_may_change=False)
+        if self._back is not None:
+            status, body = self._back.error(status, body)
+        return Refused(status, delivered, body)
 
     @property
     def _replayable(self) -> bool:
@@ -209,7 +209,9 @@ class Attempts:
         self._conclude(
             failure.reason if isinstance(failure, UpstreamRefused) else failure.code, verdict_of(failure), failure.retry_after
         )
-        if not isinstance(failure, UpstreamError):
+        if not isinstance(failure, Untranslatable):
+            self._untold = failure
+        if not isinstance(failure, UpstreamError | Untranslatable):
             return Decision(gave_up=GiveUp.NOT_RETRYABLE)
         backends = self._runtime.backends
         return self._runtime.policy.decide(
@@ -243,7 +245,9 @@ class Attempts:
                 timer.cancel()
 
     async def _give_up(self, failure: ProxyError, why: GiveUp) -> web.StreamResponse:
-        """Pass on what the last attempt came to."""
+        """Pass on what the last attempt came to; but what an upstream said counts more than that another cannot be asked."""
+        if isinstance(failure, Untranslatable) and self._untold is not None:
+            failure = self._untold
         call = self._call
         call.exchange.code = failure.code
         call.exchange.detail = failure.detail
@@ -305,8 +309,12 @@ class Attempts:
 
     def _delivered(self, upstream: UpstreamStream, *, body_may_change: bool) -> Delivered:
         assert self._backend is not None
-        head = upstream.head
-        return self._backend.inbound.deliverable(head.headers, head.fields, body_may_change=body_may_change)
+        head, translated = upstream.head, self._back is not None
+        kept = self._backend.inbound.deliverable(head.headers, head.fields, body_may_change=body_may_change or translated)
+        if not translated:
+            return kept
+        others = [pair for pair in kept.headers if pair[0].lower() != b"content-type"]
+        return Delivered(others if body_may_change else [(b"Content-Type", _JSON), *others], None)
 
     def _bad_end(self, error: ProxyError) -> web.StreamResponse:
         """End an answer that broke after its first event."""

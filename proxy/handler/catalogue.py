@@ -15,6 +15,7 @@ from proxy.errors import ModelNotFound, ProxyError
 from proxy.exchange import Phase
 from proxy.handler.call import Call
 from proxy.handler.pages import answer_json
+from proxy.providers import Asked
 from proxy.tasks import Tasks
 from proxy.upstream import Backend, BodyEnd, BodyReader, Outgoing
 
@@ -52,7 +53,7 @@ async def _entries(call: Call, tasks: Tasks) -> dict[str, dict[str, Any]]:
     runtime = call.runtime
     entries = {name: _entry(name) for name in runtime.router.public_names() if principal.may_use(name)}
     names = [name for name in runtime.router.pattern_upstreams() if name in runtime.backends]
-    backends = [runtime.backends[name] for name in names if "openai" in runtime.backends[name].provider.families]
+    backends = [runtime.backends[name] for name in names if "models" in runtime.backends[name].provider.apis]
     listings = [
         tasks.spawn(_listing(backend, call.exchange.request_id), name=f"models of {backend.name}") for backend in backends
     ]
@@ -90,7 +91,9 @@ async def _listing(backend: Backend, request_id: str) -> list[Any]:
     """Return an upstream's own list; empty when it fails, for the others' sake."""
     try:
         async with asyncio.timeout(LIST_TIMEOUT):
-            wanted = Outgoing(method=b"GET", target=backend.path(b"/v1/models", ""), headers=(), request_id=request_id)
+            wanted = Outgoing(
+                method=b"GET", target=backend.provider.target(Asked("models", b"/v1/models")), headers=(), request_id=request_id
+            )
             upstream = await backend.pool.open(backend.request(wanted), _Patience())
             try:
                 reader = BodyReader(LIST_LIMIT)

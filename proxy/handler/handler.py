@@ -19,10 +19,20 @@ from proxy.auth import strip_credential_query
 from proxy.dialects.base import RequestView
 from proxy.downstream import Downstream
 from proxy.downstream.response import status_and_headers
-from proxy.errors import Drained, Forbidden, InternalError, NotFound, NoUpstream, ProxyError, Unauthenticated, UnsupportedMedia
+from proxy.errors import (
+    Denied,
+    Drained,
+    Forbidden,
+    InternalError,
+    NotFound,
+    NoUpstream,
+    ProxyError,
+    UnsupportedMedia,
+)
 from proxy.exchange import Exchange, Outcome
 from proxy.handler import catalogue, pages
 from proxy.handler.answers import refusal, refuse
+from proxy.handler.asking import Wish, served
 from proxy.handler.attempts import Attempts
 from proxy.handler.call import Call
 from proxy.handler.plans import Plan
@@ -36,7 +46,6 @@ from proxy.router import Route, Target, candidates
 from proxy.sse.relay import Relay
 from proxy.streaming import Lingering, Stream, Ticker
 from proxy.tasks import Tasks
-from proxy.upstream import Backend
 
 log = logging.getLogger("proxy.handler")
 
@@ -158,24 +167,25 @@ class Handler:
         await call.read_body(runtime.settings.limits, runtime.bodies)
         if call.request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
             raise UnsupportedMedia
-        view = match.dialect.read_request(call.body, {"content-type": call.request.headers.get(hdrs.CONTENT_TYPE, "")})
+        content_type = call.request.headers.get(hdrs.CONTENT_TYPE, "")
+        view = match.dialect.read_request(call.body, {"content-type": content_type, **match.parts})
         exchange.model_requested, exchange.stream = view.model, view.stream
         assert call.principal is not None
         if not call.principal.may_use(view.model):
             raise Forbidden("model_not_allowed", public="These credentials do not allow this model.")
         route = runtime.router.resolve(view.model)
         exchange.model = route.name
-        targets = self._targets(call, route, view, match.family)
+        targets = self._targets(call, route, view, match.api)
         call.stream = self._stream(call, runtime.plans.of_model(route.name, route.streaming, match.dialect, stream=view.stream))
         call.price = route.price
-        return await Attempts(call, view, targets, public_path=True).answer()
+        return await Attempts(call, Wish(match, view, route), targets).answer()
 
-    def _targets(self, call: Call, route: Route, view: RequestView, family: str) -> tuple[Target, ...]:
+    def _targets(self, call: Call, route: Route, view: RequestView, api: str) -> tuple[Target, ...]:
         now = self._clock()
         runtime = call.runtime
-        speaking = [choice for choice in route.targets if family in _families(runtime.backends.get(choice.upstream))]
+        speaking = [choice for choice in route.targets if served(api, runtime.backends.get(choice.upstream))]
         if not speaking:
-            raise NoUpstream(f"no target of {route.name} speaks {family}")
+            raise NoUpstream(f"no target of {route.name} speaks {api}")
         if len(speaking) != len(route.targets):
             route = replace(route, targets=tuple(speaking))
         draw = random.random()  # noqa: S311 - spreads load
@@ -196,9 +206,8 @@ class Handler:
             call.response_headers = call.response_headers[:1]
         await call.stream_body(runtime.settings.limits, runtime.bodies, runtime.settings.retry.max_body)
         call.path = match.rest
-        view = RequestView(model="")
         call.stream = self._stream(call, runtime.plans.of_passthrough(match.dialect))
-        return await Attempts(call, view, (Target(match.name, ""),), public_path=False).answer()
+        return await Attempts(call, Wish(match, RequestView(model="")), (Target(match.name, ""),)).answer()
 
     # ---- helpers
 
@@ -217,7 +226,7 @@ class Handler:
     def _failed(self, call: Call, error: ProxyError) -> web.StreamResponse:
         exchange = call.exchange
         exchange.code, exchange.detail = error.code, error.detail
-        if isinstance(error, Unauthenticated | Forbidden):
+        if isinstance(error, Denied):
             exchange.auth_failure = error.reason
         exchange.close(error.outcome, self._clock())
         return refuse(call, error)
@@ -278,10 +287,6 @@ def _new_id() -> str:
 def _peer(request: web.BaseRequest) -> str:
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     return str(peer[0]) if isinstance(peer, tuple | list) and peer else ""
-
-
-def _families(backend: object) -> tuple[str, ...]:
-    return backend.provider.families if isinstance(backend, Backend) else ()
 
 
 def _below(path: bytes, prefix: bytes) -> bool:

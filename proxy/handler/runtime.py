@@ -60,7 +60,8 @@ def build(settings: Settings, simulators: Mapping[str, str], network: Network) -
         origin = Origin.parse(simulators[name] + "/v1") if config.kind == "simulator" else config.origin
         provider = PROVIDERS.get(config.kind)
         if origin is not None and provider is not None:
-            backends[name] = Backend(name, config, origin, provider, retry=settings.retry, network=network)
+            built = provider(config, origin.path.encode())
+            backends[name] = Backend(name, config, origin, built, retry=settings.retry, network=network)
     return Runtime(
         settings=settings,
         authenticator=Authenticator(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from proxy.dialects import ENDPOINTS, PLAIN, Endpoint
 from proxy.dialects.base import Dialect
@@ -16,12 +18,17 @@ MODELS: Final = b"/v1/models"
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a request asks for. `rest` is the variable part of its path: a model id, or what follows the upstream's name."""
+    """What a request asks for. `rest` is the variable part of its path: a model id, or what follows the upstream's name.
+
+    `parts` are the placeholders of an endpoint's path, percent-decoded; `canonical` is where the API itself has it.
+    """
 
     page: str  # model, models, upstream, health, ping, test
     route: str  # the endpoint's word in metrics and logs
     dialect: Dialect
-    family: str = ""
+    api: str = ""
+    canonical: bytes = b""
+    parts: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
     rest: bytes = b""
 
@@ -31,9 +38,14 @@ class Surface:
 
     def __init__(self, endpoints: Iterable[Endpoint] = ENDPOINTS) -> None:
         self._exact: dict[tuple[bytes, bytes], Match] = {}
+        self._patterns: list[tuple[bytes, re.Pattern[bytes], Match]] = []
         for endpoint in endpoints:
-            match = Match("model", endpoint.route, endpoint.dialect, family=endpoint.family)
-            self._exact[endpoint.method.encode(), endpoint.path.encode()] = match
+            method, canonical = endpoint.method.encode(), endpoint.canonical.encode()
+            match = Match("model", endpoint.route, endpoint.dialect, api=endpoint.api, canonical=canonical)
+            if "{" in endpoint.path:
+                self._patterns.append((method, _pattern(endpoint.path), match))
+            else:
+                self._exact[method, endpoint.path.encode()] = match
         for path, page in ((b"/healthz", "health"), (b"/auth/ping", "ping"), (b"/test/stream", "test"), (MODELS, "models")):
             for method in (b"GET", b"HEAD"):
                 self._exact[method, path] = Match(page, "models" if page == "models" else page, PLAIN)
@@ -48,11 +60,35 @@ class Surface:
         if path.startswith(UPSTREAM):
             name, slash, rest = path[len(UPSTREAM) :].partition(b"/")
             return Match("upstream", "upstream", PLAIN, name=name.decode("latin-1"), rest=slash + rest)
+        found = self._by_pattern(method, path)
+        if found is not None:
+            return found
         if path.startswith(MODELS + b"/"):
             if method not in (b"GET", b"HEAD"):
                 raise MethodNotAllowed(("GET", "HEAD"))
             return Match("models", "models", PLAIN, rest=path[len(MODELS) + 1 :])
-        allowed = tuple(sorted(other.decode() for other, served in self._exact if served == path))
+        allowed = [other for other, served in self._exact if served == path]
+        allowed += [other for other, pattern, _ in self._patterns if pattern.fullmatch(path)]
         if allowed:
-            raise MethodNotAllowed(allowed)
+            raise MethodNotAllowed(tuple(sorted({other.decode() for other in allowed})))
         raise NotFound
+
+    def _by_pattern(self, method: bytes, path: bytes) -> Match | None:
+        for served, pattern, match in self._patterns:
+            found = pattern.fullmatch(path) if served == method else None
+            if found is not None:
+                return replace(match, parts={name: _decoded(value) for name, value in found.groupdict().items()})
+        return None
+
+
+def _pattern(path: str) -> re.Pattern[bytes]:
+    """Return the expression for a path in which `{name}` stands for a part of one segment."""
+    pieces = re.split(r"\{(\w+)\}", path)
+    return re.compile(
+        "".join(f"(?P<{each}>[^/]+)" if index % 2 else re.escape(each) for index, each in enumerate(pieces)).encode()
+    )
+
+
+def _decoded(value: bytes) -> str:
+    # bytes that are no UTF-8 name no model; as surrogates they match none either
+    return unquote_to_bytes(value).decode("utf-8", "surrogateescape")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.providers.base import Provider
+from proxy.providers.base import Asked, Provider
 from proxy.providers.openai import OpenAi
 
-PROVIDERS: Final[Mapping[str, Provider]] = {
-    "openai": OpenAi(),
-    "simulator": OpenAi(),
+__all__ = ["PROVIDERS", "Asked", "Provider"]
+
+PROVIDERS: Final[Mapping[str, type[Provider]]] = {
+    "openai": OpenAi,
+    "simulator": OpenAi,
 }

@@ -5,6 +5,22 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from proxy import settings
+
+
+class Asked(NamedTuple):
+    """A request as one of the APIs reads it, before it is one backend's.
+
+    `path` and `query` are raw bytes; `query` begins with `?` where there is one. `model` is the name over there.
+    """
+
+    api: str
+    path: bytes
+    query: bytes = b""
+    model: str = ""
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +35,20 @@ class Refusal:
 
 
 class Provider(abc.ABC):
-    """One kind of backend. Holds no state."""
+    """One configured backend of some kind. Knows its configuration; holds no state of a request.
 
-    families: tuple[str, ...]  # the APIs it speaks itself
+    *base* is the path of the configured origin.
+    """
+
+    speaks: ClassVar[frozenset[str]]  # the APIs that its kind has
+
+    def __init__(self, config: settings.Upstream, base: bytes) -> None:
+        self._base = base.rstrip(b"/")
+        self.apis = self.speaks if config.apis is None else self.speaks & frozenset(config.apis)
 
     @abc.abstractmethod
-    def path(self, base: bytes, public: bytes, model: str) -> bytes:
-        """Return the request path: *base* is the configured origin's path, *public* the path the client asked for."""
+    def target(self, asked: Asked) -> bytes:
+        """Return the request target over there, query included."""
 
     @abc.abstractmethod
     def credential(self, key: str) -> tuple[tuple[bytes, bytes], ...]:
@@ -37,7 +60,7 @@ class Provider(abc.ABC):
 
     def request_id(self, headers: Mapping[bytes, bytes]) -> str:
         """Return the upstream's own id of the request, or nothing."""
-        for name in (b"x-request-id", b"request-id", b"x-generation-id", b"apim-request-id"):
+        for name in (b"x-request-id", b"request-id", b"x-generation-id", b"apim-request-id", b"x-amzn-requestid"):
             value = headers.get(name)
             if value:
                 return value[:128].decode("latin-1")

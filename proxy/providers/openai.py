@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.providers.base import Provider, Refusal
+from proxy.providers.base import Asked, Provider, Refusal
 
 _MONEY: Final = (
     "insufficient_quota",
@@ -26,11 +26,11 @@ _OVERLOADED: Final = (498, 503, 529)  # 498: Groq has no capacity left for its f
 class OpenAi(Provider):
     """Paths below the configured base, a bearer key, OpenAI's error words."""
 
-    families = ("openai",)
+    speaks = frozenset({"chat", "completions", "responses", "embeddings", "moderations", "images", "audio", "models"})
 
-    def path(self, base: bytes, public: bytes, model: str) -> bytes:
+    def target(self, asked: Asked) -> bytes:
         # the configured base ends in the version (…/v1), the public path begins with it
-        return base + public.removeprefix(b"/v1")
+        return self._base + asked.path.removeprefix(b"/v1") + asked.query
 
     def credential(self, key: str) -> tuple[tuple[bytes, bytes], ...]:
         return ((b"Authorization", b"Bearer " + key.encode()),) if key else ()

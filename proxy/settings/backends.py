@@ -24,6 +24,7 @@ from proxy.settings.fields import (
 from proxy.settings.values import Origin
 
 Kind = Literal["openai", "azure", "anthropic", "gemini", "bedrock", "simulator"]
+Api = Literal["chat", "completions", "responses", "embeddings", "moderations", "images", "audio", "messages", "count_tokens"]
 Style = Literal["auto", "comment", "comment-lf", "ping", "blank", "off"]
 
 _ORIGINS: Final = {
@@ -56,6 +57,7 @@ class Upstream(Section):
     proxy: WayOut | None = None
     proxy_file: Text | None = None
     passthrough: tuple[UrlPath, ...] = ()
+    apis: tuple[Api, ...] | None = None
     transparent: Flag = False
 
     @property

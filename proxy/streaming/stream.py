@@ -21,6 +21,8 @@ from proxy.sse.relay import Held, Relay
 from proxy.streaming.clocks import NEVER, Clocks, WriteStall
 from proxy.streaming.deadlines import Deadlines
 from proxy.streaming.endings import CLEAN, broken, failure_of
+from proxy.streaming.translation import translated
+from proxy.translate import Back, EventTranslator
 from proxy.upstream import BodyEnd, UpstreamStream
 
 T = TypeVar("T")
@@ -34,7 +36,7 @@ class Stream:
 
     __slots__ = (
         "_clock", "_clocks", "_closed", "_commit_at", "_detached_until", "_done", "_early_framing", "_early_headers", "_end", "_first", "_held_content",
-        "_live", "_loop", "_paused_at", "_stall", "_terminal", "_waiting", "deadlines", "downstream", "exchange", "failure", "relay", "upstream",
+        "_live", "_loop", "_paused_at", "_stall", "_terminal", "_translator", "_waiting", "deadlines", "downstream", "exchange", "failure", "relay", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -62,9 +64,9 @@ class Stream:
         self._first: asyncio.Future[None] | None = None  # the current attempt's first event
         self._done: asyncio.Future[None] | None = None  # the end of the answer, once it is live
         self.upstream: UpstreamStream | None = None  # the current attempt's; closed here and nowhere else
+        self._translator: EventTranslator | None = None  # of the current attempt, where its target speaks another API
         self._end: BodyEnd | None = None  # how the current attempt's body ended
-        self._live = False  # the first event is out: chunks pass straight through
-        self._closed = self._held_content = self._terminal = False
+        self._live = self._closed = self._held_content = self._terminal = False  # live: chunks pass straight through
         self._paused_at: float | None = None
         self._detached_until: float | None = None
         self.failure: ProxyError | None = None  # why a deadline ended it; the handler may be cancelled before it hears of it
@@ -112,11 +114,12 @@ class Stream:
         """Note that the dialing has ended."""
         self._waited(began)
 
-    async def first_event(self, upstream: UpstreamStream, observer: Observer, framing: Framing) -> None:
+    async def first_event(self, upstream: UpstreamStream, observer: Observer, framing: Framing, back: Back | None = None) -> None:
         """Take *upstream* over and return when its first event is complete: the response may be committed.
 
-        Raises UpstreamErrorEvent when that event is an error: the upstream stays, and the caller either drops it or
-        relays it as it is. Raises another UpstreamError when no event will come. *upstream* is closed by `close`.
+        *back* translates its answer; *observer* and *framing* are then of what comes out. Raises UpstreamErrorEvent when
+        that event is an error: the upstream stays, and the caller either drops it or relays it as it is. Raises another
+        UpstreamError when no event will come. *upstream* is closed by `close`.
         """
         self.upstream = upstream
         self._end = None
@@ -124,7 +127,8 @@ class Stream:
         self.relay.begin(observer, framing)
         self.deadlines.byte_at = self._clock()
         self._first = self._loop.create_future()
-        upstream.attach(self)
+        sink, self._translator = (self, None) if back is None else translated(self, back, framing)
+        upstream.attach(sink)
         if self._paused_at is not None:
             upstream.pause()
         if self._first.done() and self._first.exception() is None:
@@ -139,7 +143,7 @@ class Stream:
         self._live = True
         self.deadlines.settle()
         data = self.relay.release(now)
-        self._count(data)
+        self.exchange.count(data)
         if self.downstream.committed:
             if data:
                 self.downstream.write(data)
@@ -167,7 +171,7 @@ class Stream:
         observer.complete(clean=True)
         self.relay.begin(observer, Framing.WHOLE)
         self.exchange.committed = now
-        self._count(body)
+        self.exchange.count(body)
         self._note_content(now)
 
     def drop_attempt(self) -> None:
@@ -189,7 +193,7 @@ class Stream:
         exchange = self.exchange
         observer = self.relay.observer
         if observer is not None:
-            exchange.usage = observer.usage
+            exchange.usage = observer.usage if self._translator is None else self._translator.usage
             exchange.observer_skips = observer.splitter.lost
         if exchange.client_gone_at is not None and exchange.upstream_closed_at is None:
             exchange.upstream_closed_at = now
@@ -221,6 +225,10 @@ class Stream:
             if seen & TERMINAL:
                 self._terminal = True
 
+    def upstream_heard(self) -> None:
+        """Note that something came of which the client gets nothing, because it is translated."""
+        self.deadlines.byte_at = self._clock()
+
     def upstream_end(self, end: BodyEnd) -> None:
         """Take note that the upstream's body has ended."""
         self._end = end
@@ -250,8 +258,7 @@ class Stream:
     def client_gone(self) -> None:
         """Close the upstream now, or read on for a while where the settings want the usage."""
         now = self._clock()
-        if self.exchange.client_gone_at is None:
-            self.exchange.client_gone_at = now
+        self.exchange.client_gone_at = self.exchange.client_gone_at or now
         if self._live and self._clocks.drain and self._done is not None and not self._done.done():
             self._detached_until = now + self._clocks.drain
             self._live = False
@@ -300,8 +307,7 @@ class Stream:
         """Count a wait for the upstream, as far as the client had nothing yet."""
         committed = self.exchange.committed
         until = self._clock() if committed is None else committed
-        if until > began:
-            self.exchange.upstream_wait += until - began
+        self.exchange.upstream_wait += max(until - began, 0.0)
 
     def _forgive(self) -> None:
         """Forget the deadline that an attempt has missed: it did not end the answer."""
@@ -321,7 +327,7 @@ class Stream:
         self.relay.framing = self._early_framing  # an attempt that has ended may have left its own
         frame = self.relay.first_frame(now, wall)
         comments = b"" if self.upstream is None else self.relay.comments()
-        self._count(comments)
+        self.exchange.count(comments)
         self.downstream.begin(200, self._early_headers, data=frame + comments)
         if self.upstream is not None and self._paused_at is None:
             self.upstream.resume()  # the hold may have been too full to read on
@@ -340,7 +346,7 @@ class Stream:
         self._held_content = self._held_content or bool(seen & CONTENT)
         self._terminal = self._terminal or bool(seen & TERMINAL)
         if out:
-            self._count(out)
+            self.exchange.count(out)
             self.downstream.write(out)
         if self.relay.held > HOLD_PAUSE and self.upstream is not None:
             self.upstream.pause()
@@ -377,11 +383,6 @@ class Stream:
             self.downstream.write(frame)
             self.exchange.keepalives_before += self.exchange.first_token is None
             self.exchange.keepalives_after += self.exchange.first_token is not None
-
-    def _count(self, data: bytes) -> None:
-        if data:
-            self.exchange.chunks += 1
-            self.exchange.bytes_out += len(data)
 
     def _note_content(self, now: float) -> None:
         self.deadlines.content_at = now

@@ -47,7 +47,6 @@ class Backend:
         self.budget = Budget(retry)
         self.passthrough = tuple(prefix.encode() for prefix in config.passthrough)
         self._origin = origin
-        self._base = origin.path.encode()
         secure = origin.scheme == "https"
         dialer = Dialer(origin.host, origin.port, network, secure=secure, way=config.proxy)
         self.pool = Pool(dialer, max_connections=config.max_connections, connect_timeout=config.connect_timeout)
@@ -70,10 +69,6 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"<Backend {self.name} {self.pool!r}>"
-
-    def path(self, public: bytes, model: str) -> bytes:
-        """Return where the API path *public* is served over there."""
-        return self.provider.path(self._base, public, model)
 
     def request(self, out: Outgoing) -> OutboundRequest:
         """Return *out* as it goes on the wire: hop-by-hop headers and credentials stripped first, our own added after."""

@@ -8,6 +8,7 @@ import pytest
 from proxy import errors as errors_module
 from proxy.errors import (
     BadRequest,
+    Denied,
     Draining,
     Expired,
     Forbidden,
@@ -20,13 +21,14 @@ from proxy.errors import (
     Retry,
     TooManyStreams,
     Unauthenticated,
+    Untranslatable,
     UpstreamError,
     UpstreamRefused,
 )
 from proxy.exchange import Outcome
 
-BRANCHES = {ProxyError, RequestError, LimitError, UpstreamError}
-SHARED = {"invalid_request": {RequestError, BadRequest}, "internal_error": {ProxyError, InternalError}}
+BRANCHES = {ProxyError, RequestError, Denied, LimitError, UpstreamError}
+SHARED = {"invalid_request": {RequestError, BadRequest, Denied}, "internal_error": {ProxyError, InternalError}}
 KINDS = {
     Kind.INVALID_REQUEST: {400, 405, 415, 417, 501, 505},
     Kind.AUTHENTICATION: {401},
@@ -113,7 +115,7 @@ def test_the_outcome_says_whose_doing_it_was(error: type[ProxyError]) -> None:
 
     assert word.startswith(("upstream_", "in_band_")) == issubclass(error, UpstreamError)
     assert not issubclass(error, RequestError | LimitError) or word.startswith("rejected_")
-    assert (word == "rejected_auth") == issubclass(error, Unauthenticated | Forbidden)
+    assert (word == "rejected_auth") == issubclass(error, Denied)
     assert (word == "proxy_error") == (error in (ProxyError, InternalError))
 
 
@@ -139,14 +141,16 @@ def test_every_outcome_of_a_failure_has_a_class() -> None:
     assert {error.outcome for error in LEAVES} == set(Outcome) - successes
 
 
-def test_only_failures_of_the_upstream_may_be_tried_again() -> None:
-    assert {error for error in EVERY if error.retry is not Retry.NEVER} <= {UpstreamError, *below(UpstreamError)}
+def test_only_failures_of_one_target_may_be_tried_again() -> None:
+    of_one_target = {UpstreamError, *below(UpstreamError), Untranslatable}
+
+    assert {error for error in EVERY if error.retry is not Retry.NEVER} <= of_one_target
 
 
 def test_what_never_reached_the_upstream_is_safe_to_try_again() -> None:
     safe = {error.__name__ for error in EVERY if error.retry is Retry.SAFE}
 
-    assert safe == {"UpstreamBusy", "UpstreamDnsFailed", "UpstreamConnectFailed", "UpstreamTlsFailed"}
+    assert safe == {"Untranslatable", "UpstreamBusy", "UpstreamDnsFailed", "UpstreamConnectFailed", "UpstreamTlsFailed"}
 
 
 def test_an_upstream_failure_that_another_attempt_cannot_mend_is_final() -> None:

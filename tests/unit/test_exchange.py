@@ -156,3 +156,12 @@ def test_a_repr_holds_nothing_that_a_client_wrote() -> None:
     new.model_requested = new.subject = new.detail = "sk-secret"
 
     assert "sk-secret" not in repr(new)
+
+
+def test_bytes_sent_are_counted_with_their_chunks() -> None:
+    it = exchange()
+
+    it.count(b"abc")
+    it.count(b"")
+
+    assert (it.chunks, it.bytes_out) == (1, 3)

@@ -105,7 +105,14 @@ def test_an_answer_that_says_nothing_of_usage_has_none(body: bytes) -> None:
 def test_a_request_s_view_says_the_least_by_default() -> None:
     view = RequestView("m")
 
-    assert view == ("m", False, None, False, 1)
+    assert (view.model, view.stream, view.place, view.stateful, view.choices, dict(view.values)) == (
+        "m",
+        False,
+        None,
+        False,
+        1,
+        {},
+    )
 
 
 def test_a_dialect_tells_no_error_that_it_cannot_read() -> None:

@@ -19,7 +19,9 @@ def test_each_path_of_the_surface_speaks_its_dialect() -> None:
         ("POST", "/v1/audio/transcriptions"): ("audio", PLAIN),
         ("POST", "/v1/audio/translations"): ("audio", PLAIN),
     }
-    assert {endpoint.family for endpoint in ENDPOINTS} == {"openai"}
+    speaks = {endpoint.path: endpoint.api for endpoint in ENDPOINTS}
+    assert speaks["/v1/chat/completions"] == "chat"
+    assert speaks["/v1/images/edits"] == "images"
 
 
 def test_no_path_is_there_twice() -> None:

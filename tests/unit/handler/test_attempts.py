@@ -16,7 +16,9 @@ from proxy.dialects.base import Answer, Blind, Framing, RequestView
 from proxy.errors import UpstreamBusy, UpstreamConnectFailed, UpstreamCredentials, UpstreamRefused, UpstreamUnexpected
 from proxy.exchange import Outcome
 from proxy.handler import Runtime, attempts
+from proxy.handler.asking import Wish
 from proxy.handler.attempts import Attempts
+from proxy.handler.surface import Match
 from proxy.health import verdict_of
 from proxy.router import Target
 from proxy.sse.relay import Relay
@@ -28,6 +30,7 @@ from tests.support.http1 import ChunkedBody
 from tests.support.upstream import DONE, Gate, Hang, Reply, Rst, Upstream, answer, closed_port, stream
 from tests.unit.handler.calling import Asked, asked, runtime
 
+CHAT_COMPLETIONS: Final = Match("model", "chat", CHAT, api="chat")
 A: Final = Target("a", "gpt-test")
 B: Final = Target("b", "gpt-test")
 BUSY: Final = {"error": {"message": "please wait", "code": "busy"}}
@@ -63,7 +66,8 @@ class Trying:
 
     async def answer(self, *targets: Target, public_path: bool = True) -> None:
         """Try these targets (default: the first upstream) to the end."""
-        await Attempts(self.call, self.view, targets or (A,), public_path=public_path).answer()
+        route = self.call.runtime.router.resolve(self.view.model) if public_path else None
+        await Attempts(self.call, Wish(CHAT_COMPLETIONS, self.view, route), targets or (A,)).answer()
 
     @property
     def results(self) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ import pytest
 from proxy.dialects import CHAT
 from proxy.errors import BodiesFull, ModelNotFound
 from proxy.handler import Current, Runtime, unserved
+from proxy.providers import Asked
 from proxy.settings import Settings
 from proxy.tasks import Tasks
 from tests.support.house import settings
@@ -51,7 +52,7 @@ async def test_upstreams_of_every_kind_that_is_served_are_built_and_no_others() 
 async def test_path_lies_below_the_upstreams_base(name: str, path: bytes) -> None:
     built = runtime(MIXED, {"demo": "http://127.0.0.1:7777"})
 
-    assert built.backends[name].path(b"/v1/models", "") == path
+    assert built.backends[name].provider.target(Asked("models", b"/v1/models")) == path
 
 
 async def test_parts_follow_the_settings() -> None:

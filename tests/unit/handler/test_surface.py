@@ -25,15 +25,49 @@ from proxy.handler.surface import Match, Surface
 def test_path_of_a_model_has_its_route_and_dialect(path: bytes, route: str, dialect: Dialect) -> None:
     match = Surface().match(b"POST", path)
 
-    assert match == Match("model", route, dialect, family="openai")
+    assert match == Match("model", route, dialect, api=route)
 
 
-def test_endpoint_is_served_with_its_own_method_and_family() -> None:
-    surface = Surface([Endpoint("PUT", "/v1/messages", "messages", PLAIN, family="anthropic")])
+def test_endpoint_is_served_with_its_own_method_and_api() -> None:
+    surface = Surface([Endpoint("PUT", "/v1/messages", "messages", PLAIN, "messages")])
 
     match = surface.match(b"PUT", b"/v1/messages")
 
-    assert match == Match("model", "messages", PLAIN, family="anthropic")
+    assert match == Match("model", "messages", PLAIN, api="messages")
+
+
+DEPLOYED = Endpoint("POST", "/openai/deployments/{deployment}/chat/completions", "chat", CHAT, "chat", "/v1/chat/completions")
+GENERATE = Endpoint("POST", "/v1/models/{model}:generateContent", "gemini", PLAIN, "gemini")
+
+
+@pytest.mark.parametrize(
+    ("path", "parts"),
+    [
+        (b"/openai/deployments/gpt-4o/chat/completions", {"deployment": "gpt-4o"}),
+        (b"/openai/deployments/a%2Fb%3A1/chat/completions", {"deployment": "a/b:1"}),
+        (b"/openai/deployments/%E9/chat/completions", {"deployment": "\udce9"}),
+        (b"/v1/models/gemini-2.5-pro:generateContent", {"model": "gemini-2.5-pro"}),
+        (b"/v1/models/tuned:one:generateContent", {"model": "tuned:one"}),
+    ],
+)
+def test_placeholder_stands_for_a_part_of_one_segment(path: bytes, parts: dict[str, str]) -> None:
+    match = Surface([DEPLOYED, GENERATE]).match(b"POST", path)
+
+    assert match.parts == parts
+    assert match.canonical == (b"/v1/chat/completions" if match.api == "chat" else b"")
+
+
+def test_path_with_a_placeholder_serves_its_own_method_only() -> None:
+    with pytest.raises(MethodNotAllowed) as refused:
+        Surface([DEPLOYED]).match(b"GET", b"/openai/deployments/a/chat/completions")
+
+    assert refused.value.allowed == ("POST",)
+
+
+@pytest.mark.parametrize("path", [b"/openai/deployments//chat/completions", b"/openai/deployments/a/b/chat/completions"])
+def test_placeholder_is_never_empty_and_never_two_segments(path: bytes) -> None:
+    with pytest.raises(NotFound):
+        Surface([DEPLOYED]).match(b"POST", path)
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
@@ -94,7 +128,9 @@ def test_path_that_does_not_serve_a_method_says_which_it_serves(method: bytes, p
 
 
 def test_path_of_several_endpoints_allows_the_methods_of_all() -> None:
-    surface = Surface([Endpoint("PUT", "/x", "x", PLAIN), Endpoint("GET", "/x", "x", PLAIN), Endpoint("POST", "/y", "y", PLAIN)])
+    surface = Surface(
+        [Endpoint("PUT", "/x", "x", PLAIN, "x"), Endpoint("GET", "/x", "x", PLAIN, "x"), Endpoint("POST", "/y", "y", PLAIN, "y")]
+    )
 
     with pytest.raises(MethodNotAllowed) as refused:
         surface.match(b"DELETE", b"/x")

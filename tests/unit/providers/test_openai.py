@@ -6,10 +6,12 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.providers.base import Refusal
+from proxy import settings
+from proxy.providers.base import Asked, Refusal
 from proxy.providers.openai import OpenAi
 
-OPENAI = OpenAi()
+CONFIG = settings.Upstream(kind="openai")
+OPENAI = OpenAi(CONFIG, b"/v1")
 
 
 def judged(status: int, body: bytes | dict[str, object] = b"") -> Refusal:
@@ -27,7 +29,7 @@ def judged(status: int, body: bytes | dict[str, object] = b"") -> Refusal:
     ],
 )
 def test_a_path_goes_below_the_configured_base_byte_for_byte(base: bytes, public: bytes, path: bytes) -> None:
-    assert OPENAI.path(base, public, "any-model") == path
+    assert OpenAi(CONFIG, base).target(Asked("chat", public, b"?a=1", "any-model")) == path + b"?a=1"
 
 
 def test_the_credential_is_a_bearer_key() -> None:
@@ -127,5 +129,11 @@ def test_a_body_of_any_kind_leaves_the_status_to_speak(body: bytes) -> None:
     assert judged(500, body).reason == "server_error"
 
 
-def test_it_speaks_openai_s_api() -> None:
-    assert OPENAI.families == ("openai",)
+def test_it_speaks_openai_s_apis() -> None:
+    assert OPENAI.apis == {"chat", "completions", "responses", "embeddings", "moderations", "images", "audio", "models"}
+
+
+def test_an_upstream_speaks_only_what_its_configuration_leaves_it() -> None:
+    config = settings.Upstream.model_validate({"kind": "openai", "apis": ["chat", "messages"]})
+
+    assert OpenAi(config, b"/v1").apis == {"chat"}

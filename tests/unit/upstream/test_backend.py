@@ -12,7 +12,7 @@ import pytest
 from proxy import settings
 from proxy.errors import BadRequest
 from proxy.headers import Header
-from proxy.providers import PROVIDERS
+from proxy.providers import PROVIDERS, Asked
 from proxy.upstream import Addresses, Backend, Network, OutboundRequest, Outgoing
 from tests.support.http1 import ChunkedBody, Head, parse_head
 from tests.support.upstream import ForwardProxy, Upstream, answer
@@ -24,7 +24,9 @@ JSON = (b"Content-Type", b"application/json")
 def backend(url: str = "http://backend.test/v1", **config: Any) -> Backend:
     upstream = settings.Upstream.model_validate({"kind": "openai", "base_url": url, **config})
     network = Network(Addresses(asyncio.get_running_loop()), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-    return Backend("a", upstream, settings.Origin.parse(url), PROVIDERS["openai"], retry=settings.Retry(), network=network)
+    origin = settings.Origin.parse(url)
+    provider = PROVIDERS["openai"](upstream, origin.path.encode())
+    return Backend("a", upstream, origin, provider, retry=settings.Retry(), network=network)
 
 
 def outgoing(method: bytes = b"POST", target: bytes = b"/v1/chat", headers: tuple[Header, ...] = (), **rest: Any) -> Outgoing:
@@ -93,7 +95,7 @@ async def test_target_is_sent_byte_for_byte(target: bytes, way: str | None) -> N
     ],
 )
 async def test_api_path_is_below_the_configured_base(base: str, public: bytes, path: bytes) -> None:
-    assert backend(base).path(public, "gpt") == path
+    assert backend(base).provider.target(Asked("chat", public, model="gpt")) == path
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""Puts one request to one target: in the client's own API where the target speaks it, else translated, with the way back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.dialects.base import RequestView
+from proxy.handler.call import Call
+from proxy.handler.surface import Match
+from proxy.headers import Header
+from proxy.providers import Asked
+from proxy.router import Route, Target
+from proxy.translate import Back, Source, Translated, translator
+from proxy.upstream import Backend, Outgoing
+
+# Of a client's headers, those that mean the same in any API; the rest are words of its own.
+_UNIVERSAL: Final = frozenset({b"user-agent", b"traceparent", b"tracestate", b"baggage", b"idempotency-key", b"x-test-scenario"})
+_JSON: Final = ((b"Content-Type", b"application/json"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request as one target gets it; *back* translates its answers, None where they pass as they are."""
+
+    out: Outgoing
+    back: Back | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client asks for, whoever is going to answer it."""
+
+    match: Match
+    view: RequestView
+    route: Route | None = None  # None: a named upstream was asked, by a path of its own
+
+    def of(self, call: Call, backend: Backend, target: Target) -> Question:
+        """Return the request for *target*. Raises Untranslatable, or BadRequest, where it cannot be put to it."""
+        if self.route is None:
+            return Question(_outgoing(call, call.path + call.query, call.body))
+        if self.match.api in backend.provider.apis:
+            return Question(_outgoing(call, self._target(call, backend, target), self._body(call, target)))
+        return self._translated(call, self.route, backend, target)
+
+    def _target(self, call: Call, backend: Backend, target: Target) -> bytes:
+        path = self.match.canonical or call.path
+        return backend.provider.target(Asked(self.match.api, path, call.query, target.model, self.view.stream))
+
+    def _body(self, call: Call, target: Target) -> bytes:
+        place = self.view.place
+        return call.body if place is None or place.model == target.model else place.with_model(target.model)
+
+    def _translated(self, call: Call, route: Route, backend: Backend, target: Target) -> Question:
+        pair = translator(self.match.api, backend.provider.apis)
+        assert pair is not None  # the handler lets no other target through
+        source = Source(
+            values=self.view.values,
+            model=target.model,
+            stream=self.view.stream,
+            request_id=call.exchange.request_id,
+            now=int(time.time()),
+            drop_params=route.drop_params,
+        )
+        asked = pair.request(source)
+        place = backend.provider.target(Asked(pair.target, asked.path, asked.query, target.model, self.view.stream))
+        return Question(_outgoing(call, place, asked.body, _headers(call, asked)), asked.back)
+
+
+def served(api: str, backend: object) -> bool:
+    """Tell whether *backend* can answer a request of this API, itself or translated."""
+    if not isinstance(backend, Backend):
+        return False  # of a kind that this version does not speak
+    return api in backend.provider.apis or translator(api, backend.provider.apis) is not None
+
+
+def _outgoing(call: Call, target: bytes, body: bytes, headers: list[Header] | None = None) -> Outgoing:
+    return Outgoing(
+        method=call.method,
+        target=target,
+        headers=call.headers if headers is None else headers,
+        request_id=call.exchange.request_id,
+        body=body,
+        more=call.more,
+        length=call.declared_length if call.more is not None else None,
+    )
+
+
+def _headers(call: Call, asked: Translated) -> list[Header]:
+    return [*(pair for pair in call.headers if pair[0].lower() in _UNIVERSAL), *_JSON, *asked.headers]

@@ -1,0 +1,67 @@
+"""A request as one target gets it."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.dialects import CHAT
+from proxy.dialects.base import RequestView
+from proxy.handler.asking import Question, Wish, served
+from proxy.handler.surface import Match
+from proxy.router import Target
+from tests.support.house import chat, settings
+from tests.unit.handler.calling import asked, runtime
+
+URL = "http://127.0.0.1:9"
+
+
+async def question(target: Target, *, canonical: bytes = b"", path: bytes = b"/v1/chat/completions?a=%2B") -> Question:
+    body = chat(model="gpt-test")
+    request = b"POST %b HTTP/1.1\r\nHost: proxy\r\nX-A: 1\r\nContent-Length: %d\r\n\r\n%b" % (path, len(body), body)
+    async with asked(request, runtime(settings(URL))) as it:
+        it.call.body = body
+        view = CHAT.read_request(body, {})
+        route = it.call.runtime.router.resolve("gpt-test")
+        match = Match("model", "chat", CHAT, api="chat", canonical=canonical)
+        return Wish(match, view, route).of(it.call, it.call.runtime.backends["a"], target)
+
+
+async def test_a_target_that_speaks_the_api_gets_the_body_as_it_is() -> None:
+    asked_so = await question(Target("a", "gpt-test"))
+
+    assert asked_so.back is None
+    assert asked_so.out.body == chat(model="gpt-test")
+    assert asked_so.out.target == b"/v1/chat/completions?a=%2B"
+    assert (b"X-A", b"1") in asked_so.out.headers
+
+
+async def test_only_the_model_is_another_where_the_target_calls_it_otherwise() -> None:
+    asked_so = await question(Target("a", "other/one"))
+
+    assert asked_so.out.body == chat(model="gpt-test").replace(b"gpt-test", b"other/one")
+
+
+async def test_a_path_of_another_form_leads_to_where_the_api_itself_has_it() -> None:
+    asked_so = await question(
+        Target("a", "gpt-test"), canonical=b"/v1/chat/completions", path=b"/openai/deployments/gpt-test/chat/completions?x=1"
+    )
+
+    assert asked_so.out.target == b"/v1/chat/completions?x=1"
+
+
+async def test_a_named_upstream_gets_the_path_that_was_asked_for() -> None:
+    async with asked(b"GET /v1/files?a=1 HTTP/1.1\r\nHost: proxy\r\n\r\n", runtime(settings(URL))) as it:
+        wish = Wish(Match("upstream", "upstream", CHAT), RequestView(model=""))
+
+        asked_so = wish.of(it.call, it.call.runtime.backends["a"], Target("a", ""))
+
+    assert (asked_so.out.target, asked_so.out.body, asked_so.back) == (b"/v1/files?a=1", b"", None)
+
+
+@pytest.mark.parametrize(("api", "answer"), [("chat", True), ("responses", True), ("nobody's", False)])
+async def test_a_backend_serves_the_apis_that_it_speaks(api: str, answer: bool) -> None:
+    assert served(api, runtime(settings(URL)).backends["a"]) is answer
+
+
+def test_nothing_is_served_by_an_upstream_whose_kind_is_not_spoken() -> None:
+    assert not served("chat", None)
