@@ -44,6 +44,7 @@ class Route:
     targets: tuple[Choice, ...]
     streaming: settings.Streaming
     drop_params: bool
+    ask_usage: bool
     price: settings.Price | None
 
 
@@ -134,5 +135,6 @@ def _route(model: settings.Model, streaming: settings.Streaming) -> Route:
         ),
         streaming=streaming,
         drop_params=model.drop_params,
+        ask_usage=model.ask_usage,
         price=model.price,
     )

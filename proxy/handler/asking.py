@@ -13,10 +13,12 @@ from proxy.headers import Header
 from proxy.providers import Asked
 from proxy.router import Route, Target
 from proxy.translate import Back, Source, Translated, translator
+from proxy.translate.asked_usage import AskedUsage, with_usage_asked
 from proxy.upstream import Backend, Outgoing
 
 # Of a client's headers, those that mean the same in any API; the rest are words of its own.
 _UNIVERSAL: Final = frozenset({b"user-agent", b"traceparent", b"tracestate", b"baggage", b"idempotency-key", b"x-test-scenario"})
+_ASKED_FOR_USAGE: Final = ("chat", "completions")
 _JSON: Final = ((b"Content-Type", b"application/json"),)
 
 
@@ -41,8 +43,16 @@ class Wish:
         if self.route is None:
             return Question(_outgoing(call, call.path + call.query, call.body))
         if self.match.api in backend.provider.apis:
-            return Question(_outgoing(call, self._target(call, backend, target), self._body(call, target)))
+            return self._native(call, self.route, backend, target)
         return self._translated(call, self.route, backend, target)
+
+    def _native(self, call: Call, route: Route, backend: Backend, target: Target) -> Question:
+        place, body = self._target(call, backend, target), self._body(call, target)
+        if route.ask_usage and self.view.stream and self.match.api in _ASKED_FOR_USAGE:
+            asking = with_usage_asked(body, self.view.values)
+            if asking is not None:
+                return Question(_outgoing(call, place, asking), AskedUsage())
+        return Question(_outgoing(call, place, body))
 
     def _target(self, call: Call, backend: Backend, target: Target) -> bytes:
         path = self.match.canonical or call.path

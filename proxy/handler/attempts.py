@@ -65,7 +65,8 @@ class Attempts:
         self._call = call
         self._wish = wish
         self._targets = targets
-        self._back: Back | None = None  # translates the current attempt's answer
+        self._back: Back | None = None  # translates the current attempt's answer from another API
+        self._events_back: Back | None = None  # the same, or what changes the events of the client's own API
         self._untold: ProxyError | None = None  # the last failure that was not a matter of translation
         self._stream: Stream = call.stream
         self._runtime = call.runtime
@@ -108,7 +109,8 @@ class Attempts:
         self._attempt = Attempt(target.upstream, target.model, time.monotonic())
         exchange.attempts.append(self._attempt)
         question = self._wish.of(self._call, backend, target)
-        self._back = question.back
+        self._events_back = question.back
+        self._back = None if question.back is None or question.back.same_api else question.back
         self._backend = backend
         backend.budget.enter()
         self._permit = self._runtime.health.admit(
@@ -149,7 +151,8 @@ class Attempts:
             whole = upstream.take_whole()
             self._whole = whole if whole is None or self._back is None else self._back.whole(whole)
         if self._whole is None:
-            await self._stream.first_event(upstream, observer, framing, self._back)
+            back = self._events_back if framing is Framing.EVENTS else self._back
+            await self._stream.first_event(upstream, observer, framing, back)
         else:
             self._stream.note_whole(self._whole, observer)
         return upstream

@@ -134,5 +134,6 @@ class Model(Section):
     name: NamePattern
     targets: tuple[Target, ...] = Field(min_length=1)
     drop_params: Flag = False
+    ask_usage: Flag = False
     price: Price | None = None
     streaming: StreamingOverrides = StreamingOverrides()

@@ -56,7 +56,7 @@ class Splitter:
         blocks: list[bytes] = []
         start = 0
         position = self._scanned
-        while (end := _next_end(held, position)) > 0:
+        while (end := next_end(held, position)) > 0:
             blocks.append(self._whole(bytes(held[start:end])))
             start = position = end
         del held[:start]
@@ -89,7 +89,7 @@ class Splitter:
             self.id_seen = lines.startswith(b"id") or lines.find(b"\nid") >= 0 or lines.find(b"\rid") >= 0
 
 
-def _next_end(held: bytearray, position: int) -> int:
+def next_end(held: bytearray, position: int) -> int:
     """Return where the next event ends; -1: not yet. Substring tests where there is no CR: the expression costs ten times as much."""
     end = held.find(b"\n\n", position)
     cr = held.find(b"\r", position)

@@ -58,9 +58,13 @@ class EventTranslator(abc.ABC):
 
 
 class Back(abc.ABC):
-    """The way back of one request's answers; one for each attempt."""
+    """The way back of one request's answers; one for each attempt.
+
+    `same_api`: only the events of its streams are others, their heads and all other answers pass as they are.
+    """
 
     __slots__ = ()
+    same_api: ClassVar[bool] = False
 
     @abc.abstractmethod
     def events(self) -> EventTranslator:

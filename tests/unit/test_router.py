@@ -22,7 +22,7 @@ def router(*models: settings.Model) -> Router:
 
 
 def route(*choices: Choice) -> Route:
-    return Route(name="m", targets=choices, streaming=STREAMING, drop_params=False, price=None)
+    return Route(name="m", targets=choices, streaming=STREAMING, drop_params=False, ask_usage=False, price=None)
 
 
 def upstreams(order: tuple[Target, ...]) -> list[str]:
@@ -79,12 +79,13 @@ def test_only_literal_names_are_listed_in_configured_order_and_once() -> None:
 
 def test_route_carries_what_is_configured_for_the_model() -> None:
     merged = settings.Streaming(commit_after=1.0)
-    configured = model("m", drop_params=True, price={"input": 0.15, "output": 0.6})
+    configured = model("m", drop_params=True, ask_usage=True, price={"input": 0.15, "output": 0.6})
 
     found = Router([configured], lambda asked: merged if asked is configured else STREAMING).resolve("m")
 
     assert found.streaming is merged
     assert found.drop_params
+    assert found.ask_usage
     assert found.price == configured.price
 
 
