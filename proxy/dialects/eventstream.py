@@ -1,7 +1,7 @@
 """Writes, cuts and reads the frames of `application/vnd.amazon.eventstream`, checking both sums of each.
 
 A frame: length of all and of the headers (uint32, big-endian), CRC-32 of these eight bytes; headers; payload; CRC-32 of
-everything before it. botocore can read this too, but costs half a second to import, and cannot write it.
+everything before it. botocore reads this too, but keeps no raw frame, which is what is passed on, and cannot write one.
 """
 
 from __future__ import annotations
