@@ -93,8 +93,8 @@ class Translated:
 class Translator(abc.ABC):
     """One pair of APIs. Holds no state of a request."""
 
-    source: ClassVar[str]
-    target: ClassVar[str]
+    source: str
+    target: str
 
     @abc.abstractmethod
     def request(self, source: Source) -> Translated:

@@ -1,0 +1,87 @@
+"""Two translators in a row are one: what the far one brings back, the near one turns into the client's words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from proxy.exchange import Usage
+from proxy.translate.base import Back, EventTranslator, Source, Translated, Translator
+from proxy.translate.chain import Chain
+
+SOURCE: Final = Source(values={"a": 1}, model="m", stream=True, request_id="r1", now=7, drop_params=True)
+
+
+class Marking(EventTranslator):
+    """Puts its mark around what it gets, and says nothing of a lone dot."""
+
+    def __init__(self, mark: bytes) -> None:
+        super().__init__()
+        self._mark = mark
+
+    def feed(self, data: bytes) -> bytes:
+        self.usage = Usage(tokens_in=len(data))
+        return b"" if data == b"." else self._mark + data
+
+    def end(self, *, clean: bool) -> bytes:
+        return self._mark + (b"end" if clean else b"cut")
+
+
+class MarkingBack(Back):
+    def __init__(self, mark: bytes) -> None:
+        self._mark = mark
+
+    def events(self) -> EventTranslator:
+        return Marking(self._mark)
+
+    def whole(self, body: bytes) -> bytes:
+        return self._mark + body
+
+    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        return status + 1, self._mark + body
+
+
+class Step(Translator):
+    """Wraps a request up in its target's name."""
+
+    def __init__(self, source: str, target: str) -> None:
+        self.source = source
+        self.target = target
+
+    def request(self, source: Source) -> Translated:
+        body = orjson.dumps({self.target: source.values, "model": source.model, "drop": source.drop_params})
+        path = f"/{self.target}".encode()
+        return Translated(path=path, body=body, back=MarkingBack(self.target[:1].encode()), headers=((b"X-To", path),))
+
+
+CHAIN: Final = Chain(Step("one", "two"), Step("two", "three"))
+
+
+def test_a_request_goes_through_both_and_is_asked_where_the_far_one_says() -> None:
+    asked = CHAIN.request(SOURCE)
+
+    middle = {"two": {"a": 1}, "model": "m", "drop": True}
+    assert orjson.loads(asked.body) == {"three": middle, "model": "m", "drop": True}
+    assert (asked.path, asked.headers) == (b"/three", ((b"X-To", b"/three"),))
+    assert (CHAIN.source, CHAIN.target) == ("one", "three")
+
+
+def test_events_come_back_through_both_in_the_same_call() -> None:
+    events = CHAIN.request(SOURCE).back.events()
+
+    assert events.feed(b"x") == b"ttx"
+    assert events.feed(b".") == b""
+    assert events.usage == Usage(tokens_in=1)
+
+
+def test_both_have_their_last_word_in_order() -> None:
+    assert CHAIN.request(SOURCE).back.events().end(clean=True) == b"tt" + b"end" + b"tend"
+    assert CHAIN.request(SOURCE).back.events().end(clean=False) == b"tt" + b"cut" + b"tcut"
+
+
+def test_whole_answers_and_errors_come_back_through_both() -> None:
+    back = CHAIN.request(SOURCE).back
+
+    assert back.whole(b"x") == b"ttx"
+    assert back.error(500, b"x") == (502, b"ttx")
