@@ -11,18 +11,19 @@ import re
 from typing import Final
 
 # Keys whose string is a piece of an answer. JSON escapes quotes inside strings: no model can write one of these itself.
-_HOLE: Final = re.compile(rb'"(?:content|reasoning_content|reasoning|text|refusal|arguments)": ?"(?!")')
+_HOLE: Final = re.compile(rb'"(content|reasoning_content|reasoning|text|refusal|arguments)": ?"(?!")')
 # The inside of a JSON string that is not empty, and its closing quote.
 _TEXT: Final = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))++"')
 _PADDING: Final = b'"obfuscation":"'  # OpenAI adds random letters, so that a chunk's size does not tell its text's
 
 
 class Shape:
-    """What stands around a chunk's text, and around its padding if it has one."""
+    """What stands around a chunk's text, and around its padding if it has one. `key` is the text's own."""
 
-    __slots__ = ("_after", "_at", "_before", "_end")
+    __slots__ = ("_after", "_at", "_before", "_end", "key")
 
-    def __init__(self, before: bytes, after: bytes, end: bytes | None) -> None:
+    def __init__(self, key: bytes, before: bytes, after: bytes, end: bytes | None) -> None:
+        self.key = key
         self._before = before
         self._at = len(before)
         self._after = after  # with padding: up to it
@@ -39,8 +40,8 @@ class Shape:
         after, key, rest = chunk[text.end() :].partition(_PADDING)
         padding = _TEXT.match(rest) if key else None
         if padding is None:
-            return cls(before, after + key + rest, None)
-        return cls(before, after + key, rest[padding.end() :])
+            return cls(hole[1], before, after + key + rest, None)
+        return cls(hole[1], before, after + key, rest[padding.end() :])
 
     def fits(self, chunk: bytes) -> bool:
         """Tell whether *chunk* has this shape, that is, whether only its text differs."""
@@ -56,3 +57,9 @@ class Shape:
             return False
         padding = _TEXT.match(chunk, at + len(self._after))
         return padding is not None and chunk[padding.end() :] == self._end
+
+    def text(self, chunk: bytes) -> bytes | None:
+        """Return the text of a chunk that has this shape, with its JSON escapes as they stand; None if it has another."""
+        if not self.fits(chunk):
+            return None
+        return chunk[self._at : _TEXT.match(chunk, self._at).end() - 1]  # type: ignore[union-attr]  # it fits

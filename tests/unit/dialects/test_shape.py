@@ -164,3 +164,23 @@ def test_whatever_fits_is_one_event_of_content_when_it_is_read(block: bytes) -> 
             assert not observer._finished
 
     assert fitting > 10
+
+
+@pytest.mark.parametrize("text", [b"Hi", b" there", b'say \\"hi\\"\\n', b"\\ud83d", b"\xc3\xa9"])
+def test_the_text_of_a_chunk_that_fits_is_cut_out_with_its_escapes(text: bytes) -> None:
+    def chunk(words: bytes) -> bytes:
+        return b'data: {"choices":[{"delta":{"content":"' + words + b'"}}]}\n\n'
+
+    shape = Shape.of(chunk(b"first"))
+
+    assert shape is not None
+    assert shape.key == b"content"
+    assert shape.text(chunk(text)) == text
+    assert shape.text(chunk(text).replace(b"delta", b"other")) is None
+
+
+def test_the_key_of_a_text_tells_thinking_from_saying() -> None:
+    shape = Shape.of(b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n')
+
+    assert shape is not None
+    assert shape.key == b"reasoning_content"
