@@ -54,7 +54,7 @@ STREET: Final = (
 
 # Pure rooms take bytes, values and `now`, and give values back. They see other pure rooms, and settings for its values.
 PURE: Final = frozenset(
-    {"dialects", "errors", "exchange", "globs", "headers", "health", "providers", "retry", "router", "sse", "translate"}
+    {"chat", "dialects", "errors", "exchange", "globs", "headers", "health", "providers", "retry", "router", "sse", "translate"}
 )
 IMPURE_MODULES: Final = frozenset({"aiohttp", "asyncio", "os", "prometheus_client", "random", "socket", "time"})
 VALUES: Final = PURE | {"settings"}

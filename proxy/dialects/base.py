@@ -103,13 +103,21 @@ class Answer(Blind):
 
 
 class Dialect(abc.ABC):
-    """One client-facing API. Instances hold no state of a request."""
+    """One client-facing API. Instances hold no state of a request.
+
+    `stream_framing` and `stream_type` are those of its streams where the proxy itself makes them: before an upstream has
+    answered, and translated ones. `at_once`: they are opened before any upstream is asked.
+    """
 
     name: str
+    stream_framing = Framing.EVENTS
+    stream_type = b"text/event-stream; charset=utf-8"
+    at_once = False
 
     @abc.abstractmethod
     def read_request(self, body: bytes, params: Mapping[str, str]) -> RequestView:
-        """Read what the proxy needs of a body; *params* are the placeholders of the path.
+        """Read what the proxy needs of a body; *params* are the placeholders of the path, and
+        `method`, `query` (raw), `content-type` and `request_id` of the request.
 
         Raises BadRequest when the body cannot be understood.
         """

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from proxy.dialects.base import Dialect, Framing
+from proxy.dialects.base import Dialect
 from proxy.errors import ClientStalled, MethodNotAllowed, ProxyError, Unauthenticated
 from proxy.handler.call import Call
 
@@ -45,7 +45,7 @@ def cut(call: Call, error: ProxyError, told: bytes | None = None) -> web.StreamR
     last = b""
     if (
         stream is not None
-        and stream.relay.framing is Framing.EVENTS
+        and stream.relay.framing is call.dialect.stream_framing
         and stream.relay.between_events
         and not isinstance(error, ClientStalled)
     ):

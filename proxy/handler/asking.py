@@ -8,11 +8,12 @@ from typing import Final
 
 from proxy.dialects.base import RequestView
 from proxy.handler.call import Call
+from proxy.handler.pricing import cost_usd
 from proxy.handler.surface import Match
 from proxy.headers import Header
 from proxy.providers import Asked
 from proxy.router import Route, Target
-from proxy.translate import Back, Source, Translated, translator
+from proxy.translate import Back, Source, Translated, Translators
 from proxy.translate.asked_usage import AskedUsage, with_usage_asked
 from proxy.upstream import Backend, Outgoing
 
@@ -63,7 +64,7 @@ class Wish:
         return call.body if place is None or place.model == target.model else place.with_model(target.model)
 
     def _translated(self, call: Call, route: Route, backend: Backend, target: Target) -> Question:
-        pair = translator(self.match.api, backend.provider.apis)
+        pair = call.runtime.translators.find(self.match.api, backend.provider.apis)
         assert pair is not None  # the handler lets no other target through
         source = Source(
             values=self.view.values,
@@ -72,17 +73,19 @@ class Wish:
             request_id=call.exchange.request_id,
             now=int(time.time()),
             drop_params=route.drop_params,
+            cost=lambda usage: cost_usd(usage, route.price),
         )
         asked = pair.request(source)
         place = backend.provider.target(Asked(pair.target, asked.path, asked.query, target.model, self.view.stream))
-        return Question(_outgoing(call, place, asked.body, _headers(call, asked)), asked.back)
+        out = _outgoing(call, place, asked.body, _headers(call, asked))
+        return Question(out._replace(method=b"POST"), asked.back)
 
 
-def served(api: str, backend: object) -> bool:
+def served(api: str, backend: object, translators: Translators) -> bool:
     """Tell whether *backend* can answer a request of this API, itself or translated."""
     if not isinstance(backend, Backend):
         return False  # of a kind that this version does not speak
-    return api in backend.provider.apis or translator(api, backend.provider.apis) is not None
+    return api in backend.provider.apis or translators.find(api, backend.provider.apis) is not None
 
 
 def _outgoing(call: Call, target: bytes, body: bytes, headers: list[Header] | None = None) -> Outgoing:

@@ -151,7 +151,7 @@ class Attempts:
             whole = upstream.take_whole()
             self._whole = whole if whole is None or self._back is None else self._back.whole(whole)
         if self._whole is None:
-            back = self._events_back if framing is Framing.EVENTS else self._back
+            back = self._back if framing is Framing.WHOLE else self._events_back
             await self._stream.first_event(upstream, observer, framing, back)
         else:
             self._stream.note_whole(self._whole, observer)
@@ -168,7 +168,7 @@ class Attempts:
         if self._back is None:
             return dialect.observed(view, media_type)
         if media_type in _EVENT_STREAMS:
-            return dialect.observer(view), Framing.EVENTS
+            return dialect.observer(view), dialect.stream_framing
         if media_type == _JSON:
             return Answer(dialect), Framing.WHOLE
         raise UpstreamMalformed(f"status {status}, an answer of a type that cannot be translated")

@@ -39,7 +39,7 @@ from proxy.handler.plans import Plan
 from proxy.handler.pricing import cost_usd
 from proxy.handler.recorder import Recorder
 from proxy.handler.runtime import Current
-from proxy.handler.surface import Match, Surface
+from proxy.handler.surface import Match
 from proxy.headers import noted, request_id_from, validate_framing, validate_target
 from proxy.lifecycle import Lifecycle, State
 from proxy.router import Route, Target, candidates
@@ -59,7 +59,6 @@ class Handler:
         self._ticker = ticker
         self._recorder = recorder
         self._tasks = tasks
-        self._surface = Surface()
         self._clock = time.monotonic
         self._loop = asyncio.get_running_loop()
 
@@ -121,7 +120,7 @@ class Handler:
             if allowed is not None:
                 call.exchange.status = 204
                 return call.downstream.answer(204, allowed, b"")
-        match = self._surface.match(call.method, call.path)
+        match = runtime.surface.match(call.method, call.path)
         call.dialect = match.dialect
         call.exchange.route, call.exchange.dialect = match.route, match.dialect.name
         if match.page == "health":
@@ -150,7 +149,7 @@ class Handler:
             validate_framing((call.request.version.major, call.request.version.minor), call.head)
             target = call.request.raw_path.encode("utf-8", "surrogateescape")
             # a path of the table needs no second look
-            call.path, call.query = (target, b"") if target in self._surface.paths else validate_target(target)
+            call.path, call.query = (target, b"") if target in call.runtime.surface.paths else validate_target(target)
         except ProxyError:
             call.downstream.closing = True
             raise
@@ -167,8 +166,7 @@ class Handler:
         await call.read_body(runtime.settings.limits, runtime.bodies)
         if call.request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
             raise UnsupportedMedia
-        content_type = call.request.headers.get(hdrs.CONTENT_TYPE, "")
-        view = match.dialect.read_request(call.body, {"content-type": content_type, **match.parts})
+        view = match.dialect.read_request(call.body, {**match.parts, **_params(call)})
         exchange.model_requested, exchange.stream = view.model, view.stream
         assert call.principal is not None
         if not call.principal.may_use(view.model):
@@ -183,7 +181,7 @@ class Handler:
     def _targets(self, call: Call, route: Route, view: RequestView, api: str) -> tuple[Target, ...]:
         now = self._clock()
         runtime = call.runtime
-        speaking = [choice for choice in route.targets if served(api, runtime.backends.get(choice.upstream))]
+        speaking = [choice for choice in route.targets if served(api, runtime.backends.get(choice.upstream), runtime.translators)]
         if not speaking:
             raise NoUpstream(f"no target of {route.name} speaks {api}")
         if len(speaking) != len(route.targets):
@@ -277,6 +275,16 @@ class Handler:
             self._lifecycle.release_subject(call.principal.method + ":" + call.principal.subject)
         self._current.leave(call.runtime)
         self._recorder.record(exchange)
+
+
+def _params(call: Call) -> dict[str, str]:
+    """Return what a dialect may want to know of a request besides its body and the placeholders of its path."""
+    return {
+        "method": call.request.method,
+        "query": call.query[1:].decode("latin-1"),
+        "content-type": call.request.headers.get(hdrs.CONTENT_TYPE, ""),
+        "request_id": call.exchange.request_id,
+    }
 
 
 def _new_id() -> str:

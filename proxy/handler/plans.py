@@ -59,13 +59,13 @@ class Plans:
         clocks = self._clocks(
             streaming,
             {
-                "commit_after": NEVER if dialect.keepalive() is None else streaming.commit_after,
+                "commit_after": _commit_after(streaming, dialect),
                 "first": streaming.first_token_timeout,
                 "idle": streaming.idle_timeout,
                 "content": streaming.content_timeout,
             },
         )
-        return Plan(clocks, keepalive, Framing.EVENTS, _EARLY_STREAM)
+        return Plan(clocks, keepalive, dialect.stream_framing, _early(dialect))
 
     def _whole(self, streaming: Streaming) -> Plan:
         after = streaming.json_keepalive_after
@@ -85,5 +85,17 @@ class Plans:
         )
 
 
+def _commit_after(streaming: Streaming, dialect: Dialect) -> float:
+    if dialect.at_once:
+        return 0.0
+    return NEVER if dialect.keepalive() is None else streaming.commit_after
+
+
+def _early(dialect: Dialect) -> Headers:
+    return tuple(stream_headers([(b"Content-Type", dialect.stream_type)]))
+
+
 def _frames(streaming: Streaming, dialect: Dialect) -> Keepalive | None:
-    return styled(streaming.keepalive_style, streaming.keepalive_text, dialect.keepalive())
+    own_only = dialect.at_once and streaming.keepalive_style != "off"  # its clients know no other frames
+    style = "auto" if own_only else streaming.keepalive_style
+    return styled(style, streaming.keepalive_text, dialect.keepalive())

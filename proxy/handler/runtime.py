@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.auth import Authenticator
-from proxy.dialects import CHAT
+from proxy.chat import endpoints, translators
+from proxy.dialects import CHAT, ENDPOINTS
 from proxy.dialects.base import Dialect
 from proxy.handler.call import Bodies
 from proxy.handler.cors import Cors
 from proxy.handler.plans import Plans
+from proxy.handler.surface import Surface
 from proxy.headers import TrustedProxies
 from proxy.health import Health
 from proxy.providers import PROVIDERS
 from proxy.retry import Policy
 from proxy.router import Router
 from proxy.settings import Origin, Settings
+from proxy.translate import Translators
 from proxy.upstream import Backend, Network
 
 
@@ -35,6 +38,8 @@ class Runtime:
     cors: Cors
     trusted: TrustedProxies
     plans: Plans
+    surface: Surface
+    translators: Translators
     fallback_dialect: Dialect = CHAT  # the words of an error where no dialect is known yet
 
     async def start(self) -> None:
@@ -75,6 +80,8 @@ def build(settings: Settings, simulators: Mapping[str, str], network: Network) -
         cors=Cors(settings.cors.origins, settings.cors.max_age),
         trusted=TrustedProxies(settings.trusted_proxies),
         plans=Plans(settings),
+        surface=Surface((*ENDPOINTS, *endpoints(settings.chat_endpoints))),
+        translators=Translators(translators(settings.chat_endpoints)),
     )
 
 

@@ -33,6 +33,10 @@ class Keepalive(abc.ABC):
         `id` field. *wall* is seconds since the epoch.
         """
 
+    def opening(self, wall: float) -> bytes:
+        """Return the frame that is the first sign of life, before anything of an upstream's."""
+        return self.frame(None, id_seen=False, wall=wall)
+
     def with_text(self, text: str) -> Keepalive:
         """Return the same frames with *text* in their comments, where they have any."""
         del text

@@ -137,9 +137,11 @@ class Relay:
         if self._frames is None:
             return b""
         self._sent_at = now
-        self._sent = True
+        opening, self._sent = not self._sent, True
         if self.framing is not Framing.EVENTS:
             return SPACE
+        if opening:
+            return self._frames.opening(wall)
         observer = self.observer if self._started else None
         id_seen = self._id_seen or (observer is not None and observer.splitter.id_seen)
         return self._frames.frame(observer, id_seen=id_seen, wall=wall)

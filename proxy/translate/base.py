@@ -12,7 +12,7 @@ could say already, and says nothing that the upstream has not said: no invented 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,12 +21,19 @@ from proxy.exchange import Usage
 Header = tuple[bytes, bytes]
 
 
+def no_cost(usage: Usage) -> float | None:
+    """Know no price."""
+    del usage
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """A client's request, as a translator gets it.
 
     `values` are the body's members. `request_id` is unique: what the other API wants an id for is named after it. `now` is
     the Unix second that answers are dated with. `drop_params`: leave out what the target cannot honour instead of refusing.
+    `cost` is what an answer costs in US dollars by the configured prices; None where that is not known.
     """
 
     values: Mapping[str, Any]
@@ -35,6 +42,7 @@ class Source:
     request_id: str
     now: int
     drop_params: bool = False
+    cost: Callable[[Usage], float | None] = no_cost
 
 
 class EventTranslator(abc.ABC):

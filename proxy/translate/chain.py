@@ -29,6 +29,7 @@ class Chain(Translator):
                 request_id=source.request_id,
                 now=source.now,
                 drop_params=source.drop_params,
+                cost=source.cost,
             )
         )
         back = ChainedBack(middle.back, asked.back)

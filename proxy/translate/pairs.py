@@ -5,8 +5,7 @@ What no pair leads to is reached by way of chat, which most APIs translate into 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import cache
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from proxy.translate.base import Translator
@@ -16,19 +15,26 @@ TRANSLATORS: Final[tuple[Translator, ...]] = ()
 MIDDLE: Final = "chat"
 
 
-def translator(source: str, apis: Collection[str]) -> Translator | None:
-    """Return how a request of the API *source* can be asked of an upstream that speaks *apis*; None: not at all."""
-    return _found(source, frozenset(apis))
+class Translators:
+    """The known pairs, and *more* that come from the configuration."""
 
+    def __init__(self, more: Iterable[Translator] = ()) -> None:
+        self._pairs = (*TRANSLATORS, *more)
+        self._found: dict[tuple[str, frozenset[str]], Translator | None] = {}
 
-@cache
-def _found(source: str, apis: frozenset[str]) -> Translator | None:
-    direct = _first(source, apis)
-    if direct is not None or source == MIDDLE:
-        return direct
-    near, far = _first(source, frozenset({MIDDLE})), _first(MIDDLE, apis)
-    return None if near is None or far is None else Chain(near, far)
+    def find(self, source: str, apis: Collection[str]) -> Translator | None:
+        """Return how a request of the API *source* can be asked of an upstream that speaks *apis*; None: not at all."""
+        key = source, frozenset(apis)
+        if key not in self._found:
+            self._found[key] = self._search(*key)
+        return self._found[key]
 
+    def _search(self, source: str, apis: frozenset[str]) -> Translator | None:
+        direct = self._first(source, apis)
+        if direct is not None or source == MIDDLE:
+            return direct
+        near, far = self._first(source, frozenset({MIDDLE})), self._first(MIDDLE, apis)
+        return None if near is None or far is None else Chain(near, far)
 
-def _first(source: str, apis: frozenset[str]) -> Translator | None:
-    return next((each for each in TRANSLATORS if each.source == source and each.target in apis), None)
+    def _first(self, source: str, apis: frozenset[str]) -> Translator | None:
+        return next((each for each in self._pairs if each.source == source and each.target in apis), None)

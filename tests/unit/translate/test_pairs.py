@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from proxy.providers import PROVIDERS
-from proxy.translate.pairs import TRANSLATORS, translator
+from proxy.translate.pairs import TRANSLATORS, Translators
 
 APIS = frozenset[str]().union(*(provider.speaks for provider in PROVIDERS.values()))
 
 
 def test_an_api_that_nobody_translates_has_no_translator() -> None:
-    assert translator("embeddings", ["messages", "converse"]) is None
-    assert translator("chat", ["embeddings"]) is None
+    assert Translators().find("embeddings", ["messages", "converse"]) is None
+    assert Translators().find("chat", ["embeddings"]) is None
 
 
 def test_each_pair_stands_once_and_leads_to_an_api_that_some_backend_speaks() -> None:
@@ -22,5 +22,5 @@ def test_of_several_ways_the_first_in_the_table_is_taken() -> None:
     for each in TRANSLATORS:
         earlier = [other for other in TRANSLATORS[: TRANSLATORS.index(each)] if other.source == each.source]
 
-        assert translator(each.source, [each.target]) is each
-        assert translator(each.source, [each.target, *(other.target for other in earlier)]) is (earlier or [each])[0]
+        assert Translators().find(each.source, [each.target]) is each
+        assert Translators().find(each.source, [each.target, *(other.target for other in earlier)]) is (earlier or [each])[0]
