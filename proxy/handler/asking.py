@@ -77,8 +77,9 @@ class Wish:
         )
         asked = pair.request(source)
         place = backend.provider.target(Asked(pair.target, asked.path, asked.query, target.model, self.view.stream))
-        out = _outgoing(call, place, asked.body, _headers(call, asked))
-        return Question(out._replace(method=b"POST"), asked.back)
+        headers = _headers(call, asked)
+        out = Outgoing(method=b"POST", target=place, headers=headers, request_id=call.exchange.request_id, body=asked.body)
+        return Question(out, asked.back)
 
 
 def served(api: str, backend: object, translators: Translators) -> bool:
@@ -88,11 +89,11 @@ def served(api: str, backend: object, translators: Translators) -> bool:
     return api in backend.provider.apis or translators.find(api, backend.provider.apis) is not None
 
 
-def _outgoing(call: Call, target: bytes, body: bytes, headers: list[Header] | None = None) -> Outgoing:
+def _outgoing(call: Call, target: bytes, body: bytes) -> Outgoing:
     return Outgoing(
         method=call.method,
         target=target,
-        headers=call.headers if headers is None else headers,
+        headers=call.headers,
         request_id=call.exchange.request_id,
         body=body,
         more=call.more,
