@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from proxy.dialects.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, ENDPOINTS, PLAIN, RESPONSES, Endpoint
+from proxy.dialects.endpoints import (
+    CHAT,
+    COMPLETIONS,
+    COUNT_TOKENS,
+    EMBEDDINGS,
+    ENDPOINTS,
+    MESSAGES,
+    PLAIN,
+    RESPONSES,
+    Endpoint,
+)
 
-__all__ = ["CHAT", "COMPLETIONS", "EMBEDDINGS", "ENDPOINTS", "PLAIN", "RESPONSES", "Endpoint"]
+__all__ = ["CHAT", "COMPLETIONS", "COUNT_TOKENS", "EMBEDDINGS", "ENDPOINTS", "MESSAGES", "PLAIN", "RESPONSES", "Endpoint"]

@@ -10,6 +10,7 @@ from typing import Final
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.chat import Chat
+from proxy.dialects.messages import CountTokens, Messages
 from proxy.dialects.plain import Plain
 from proxy.dialects.responses import Responses
 
@@ -17,6 +18,8 @@ CHAT: Final = Chat("chat")
 COMPLETIONS: Final = Chat("completions")
 RESPONSES: Final = Responses()
 EMBEDDINGS: Final = Plain("embeddings")
+MESSAGES: Final = Messages()
+COUNT_TOKENS: Final = CountTokens()
 PLAIN: Final = Plain("plain")
 
 
@@ -41,6 +44,8 @@ ENDPOINTS: Final = (
     Endpoint("POST", "/v1/completions", "completions", COMPLETIONS, "completions"),
     Endpoint("POST", "/v1/responses", "responses", RESPONSES, "responses"),
     Endpoint("POST", "/v1/embeddings", "embeddings", EMBEDDINGS, "embeddings"),
+    Endpoint("POST", "/v1/messages", "messages", MESSAGES, "messages"),
+    Endpoint("POST", "/v1/messages/count_tokens", "count_tokens", COUNT_TOKENS, "count_tokens"),
     Endpoint("POST", "/v1/moderations", "moderations", PLAIN, "moderations"),
     Endpoint("POST", "/v1/images/generations", "images", PLAIN, "images"),
     Endpoint("POST", "/v1/images/edits", "images", PLAIN, "images"),

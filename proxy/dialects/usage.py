@@ -1,4 +1,4 @@
-"""Reads what an answer used, in OpenAI's words and the variants of those who speak its API; missing is not zero."""
+"""Reads what an answer used, in OpenAI's words, the variants of those who speak its API, and Anthropic's; missing is not zero."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from typing import Any, Final
 from proxy.exchange import Usage
 
 _MOST: Final = 1 << 53  # beyond it no count and no price is believed
+MESSAGES_COUNTS: Final = (
+    "input_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "output_tokens",
+    "output_tokens_details",
+)
 _USAGE: Final = re.compile(r'"usage"\s*:\s*(?=\{)')
 _DECODER: Final = json.JSONDecoder()
 
@@ -30,6 +37,16 @@ def read_usage(usage: Any) -> Usage | None:
         _add_reasoning(read, usage.get("total_tokens"))
     read.cost_usd = _cost(usage)
     return read
+
+
+def read_messages_usage(usage: Any) -> Usage | None:
+    """Read Anthropic's `usage` object, whose `input_tokens` leave out what was read from a cache or written to it."""
+    if not isinstance(usage, dict):
+        return None
+    uncached, cached, written, out = (_count(usage, name) for name in MESSAGES_COUNTS[:4])
+    details = usage.get(MESSAGES_COUNTS[4])
+    reasoning = _count(details, "thinking_tokens") if isinstance(details, dict) else None
+    return Usage(None if uncached is None else uncached + (cached or 0) + (written or 0), out, cached, written, reasoning)
 
 
 def _add_reasoning(read: Usage, total: Any) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from proxy.dialects import CHAT, COMPLETIONS, EMBEDDINGS, ENDPOINTS, PLAIN, RESPONSES
+from proxy.dialects import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, ENDPOINTS, MESSAGES, PLAIN, RESPONSES
 
 
 def test_each_path_of_the_surface_speaks_its_dialect() -> None:
@@ -11,6 +11,8 @@ def test_each_path_of_the_surface_speaks_its_dialect() -> None:
         ("POST", "/v1/completions"): ("completions", COMPLETIONS),
         ("POST", "/v1/responses"): ("responses", RESPONSES),
         ("POST", "/v1/embeddings"): ("embeddings", EMBEDDINGS),
+        ("POST", "/v1/messages"): ("messages", MESSAGES),
+        ("POST", "/v1/messages/count_tokens"): ("count_tokens", COUNT_TOKENS),
         ("POST", "/v1/moderations"): ("moderations", PLAIN),
         ("POST", "/v1/images/generations"): ("images", PLAIN),
         ("POST", "/v1/images/edits"): ("images", PLAIN),
@@ -21,6 +23,8 @@ def test_each_path_of_the_surface_speaks_its_dialect() -> None:
     }
     speaks = {endpoint.path: endpoint.api for endpoint in ENDPOINTS}
     assert speaks["/v1/chat/completions"] == "chat"
+    assert speaks["/v1/messages"] == "messages"
+    assert speaks["/v1/messages/count_tokens"] == "count_tokens"
     assert speaks["/v1/images/edits"] == "images"
 
 

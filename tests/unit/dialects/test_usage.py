@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.usage import read_usage, usage_at_end
+from proxy.dialects.usage import read_messages_usage, read_usage, usage_at_end
 from proxy.exchange import Usage
 
 JSON = st.recursive(
@@ -103,6 +103,40 @@ def test_no_usage_is_too_strange_to_be_read(usage: dict[str, Any]) -> None:
     for count in (read.tokens_in, read.tokens_out, read.cached, read.cache_write, read.reasoning):
         assert count is None or (type(count) is int and 0 <= count < 1 << 54)
     assert read.cost_usd is None or 0 <= read.cost_usd < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        pytest.param({"input_tokens": 25, "output_tokens": 15}, Usage(25, 15), id="no cache"),
+        pytest.param(
+            {
+                "input_tokens": 25,
+                "cache_creation_input_tokens": 100,
+                "cache_read_input_tokens": 1000,
+                "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 0},
+                "output_tokens": 40,
+                "output_tokens_details": {"thinking_tokens": 31},
+                "server_tool_use": {"web_search_requests": 1},
+                "service_tier": "standard",
+            },
+            Usage(1125, 40, 1000, 100, 31),
+            id="what was cached is input too",
+        ),
+        pytest.param({"input_tokens": 0, "cache_read_input_tokens": 7, "output_tokens": 0}, Usage(7, 0, 7), id="zero is not missing"),
+        pytest.param({"cache_read_input_tokens": 7, "output_tokens": 5}, Usage(None, 5, 7), id="a part is not the whole"),
+        pytest.param({"input_tokens": 1, "output_tokens_details": None}, Usage(1), id="null details"),
+        pytest.param({"input_tokens": -1, "output_tokens": True, "output_tokens_details": {"thinking_tokens": "9"}}, Usage(), id="no counts"),
+        pytest.param({}, Usage(), id="nothing said"),
+    ],
+)  # fmt: skip
+def test_anthropic_s_usage_leaves_out_what_was_cached(usage: dict[str, Any], read: Usage) -> None:
+    assert read_messages_usage(usage) == read
+
+
+@pytest.mark.parametrize("usage", [None, [], "9", 9, True])
+def test_what_is_no_object_says_nothing_to_anthropic_s_reader_either(usage: Any) -> None:
+    assert read_messages_usage(usage) is None
 
 
 @pytest.mark.parametrize(
