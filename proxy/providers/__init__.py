@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from proxy.providers.anthropic import Anthropic
 from proxy.providers.base import Asked, Provider
 from proxy.providers.openai import OpenAi
 
@@ -12,5 +13,6 @@ __all__ = ["PROVIDERS", "Asked", "Provider"]
 
 PROVIDERS: Final[Mapping[str, type[Provider]]] = {
     "openai": OpenAi,
+    "anthropic": Anthropic,
     "simulator": OpenAi,
 }

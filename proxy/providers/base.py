@@ -41,6 +41,9 @@ class Provider(abc.ABC):
     """
 
     speaks: ClassVar[frozenset[str]]  # the APIs that its kind has
+    defaults: ClassVar[
+        tuple[tuple[bytes, bytes], ...]
+    ] = ()  # headers for where the client sends none of that name, in lower case
 
     def __init__(self, config: settings.Upstream, base: bytes) -> None:
         self._base = base.rstrip(b"/")

@@ -55,6 +55,7 @@ class Backend:
         ours = ((b"Accept-Encoding", b"identity"), *credential, *configured)
         own = {pair[0].lower(): pair for pair in ours}  # the last one wins
         self._headers = _lines(tuple(own.values()))
+        self._defaults = tuple(pair for pair in provider.defaults if pair[0] not in own)
         self.outbound = Outbound(own, transparent=config.transparent, simulator=config.kind == "simulator")
         self.inbound = Inbound(transparent=config.transparent)
         self.transparent = config.transparent
@@ -77,7 +78,8 @@ class Backend:
             framing = b"Content-Length: %d\r\n" % out.length if out.length is not None else b"Transfer-Encoding: chunked\r\n"
         elif out.body or out.method in (b"POST", b"PUT", b"PATCH"):
             framing = b"Content-Length: %d\r\n" % len(out.body)
-        kept = _lines(self.outbound.forwardable(out.headers))
+        forwarded = self.outbound.forwardable(out.headers)
+        kept = _lines(_completed(forwarded, self._defaults) if self._defaults else forwarded)
         head = b"%b %b%b HTTP/1.1\r\n%b%b%bX-Request-Id: %b\r\n%b\r\n" % (
             out.method, self._prefix, out.target, self._host, kept, self._headers, out.request_id.encode(), framing,
         )  # fmt: skip
@@ -85,6 +87,12 @@ class Backend:
         if out.more is not None and out.length is None:
             return OutboundRequest(head, _chunk(out.body), expects_head, _chunked(out.more))
         return OutboundRequest(head, out.body, expects_head, out.more)
+
+
+def _completed(headers: list[Header], defaults: Sequence[Header]) -> list[Header]:
+    """Return *headers* and those of *defaults* whose names are not among them."""
+    names = {name.lower() for name, _ in headers}
+    return [*headers, *(pair for pair in defaults if pair[0] not in names)]
 
 
 def _lines(headers: Sequence[Header]) -> bytes:

@@ -44,11 +44,14 @@ MIXED = with_upstreams(
 async def test_upstreams_of_every_kind_that_is_served_are_built_and_no_others() -> None:
     built = runtime(MIXED, {"demo": "http://127.0.0.1:7777"})
 
-    assert set(built.backends) == {"plain", "other", "demo"}
-    assert unserved(MIXED) == ["claude", "aws"]
+    assert set(built.backends) == {"plain", "other", "demo", "claude"}
+    assert unserved(MIXED) == ["aws"]
 
 
-@pytest.mark.parametrize(("name", "path"), [("plain", b"/v1/models"), ("other", b"/base/models"), ("demo", b"/v1/models")])
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("plain", b"/v1/models"), ("other", b"/base/models"), ("demo", b"/v1/models"), ("claude", b"/v1/models?limit=1000")],
+)
 async def test_path_lies_below_the_upstreams_base(name: str, path: bytes) -> None:
     built = runtime(MIXED, {"demo": "http://127.0.0.1:7777"})
 

@@ -21,11 +21,11 @@ from tests.unit.upstream.support import exchange
 JSON = (b"Content-Type", b"application/json")
 
 
-def backend(url: str = "http://backend.test/v1", **config: Any) -> Backend:
-    upstream = settings.Upstream.model_validate({"kind": "openai", "base_url": url, **config})
+def backend(url: str = "http://backend.test/v1", kind: str = "openai", **config: Any) -> Backend:
+    upstream = settings.Upstream.model_validate({"kind": kind, "base_url": url, **config})
     network = Network(Addresses(asyncio.get_running_loop()), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     origin = settings.Origin.parse(url)
-    provider = PROVIDERS["openai"](upstream, origin.path.encode())
+    provider = PROVIDERS[kind](upstream, origin.path.encode())
     return Backend("a", upstream, origin, provider, retry=settings.Retry(), network=network)
 
 
@@ -169,6 +169,26 @@ async def test_configured_credential_is_the_only_one(name: str) -> None:
     sent = head(backend(api_key="sk-1", headers={name: "Basic eDp5", "accept-encoding": "gzip"}).request(outgoing()))
 
     assert (sent.header("authorization"), sent.header("accept-encoding")) == ("Basic eDp5", "gzip")
+
+
+@pytest.mark.parametrize(
+    ("client", "configured", "version"),
+    [
+        ((), {}, "2023-06-01"),
+        (((b"Anthropic-Version", b"2026-10-21"),), {}, "2026-10-21"),
+        ((), {"Anthropic-Version": "2024-01-01"}, "2024-01-01"),
+        (((b"anthropic-version", b"2026-10-21"),), {"anthropic-version": "2024-01-01"}, "2024-01-01"),
+    ],
+    ids=["none sent", "sent", "configured", "sent and configured"],
+)
+async def test_header_that_a_kind_needs_is_added_where_nobody_sends_it(
+    client: tuple[Header, ...], configured: dict[str, str], version: str
+) -> None:
+    claude = backend("http://backend.test", "anthropic", api_key="sk-ant-1", headers=configured)
+
+    sent = head(claude.request(outgoing(headers=(JSON, *client))))
+
+    assert (sent.header("anthropic-version"), sent.header("x-api-key")) == (version, "sk-ant-1")
 
 
 async def test_transparent_upstream_sees_cookie_and_origin() -> None:
