@@ -11,9 +11,12 @@ import orjson
 from aiohttp import web
 
 from proxy.auth import Principal
+from proxy.dialects import MESSAGES, PLAIN
+from proxy.dialects.base import Dialect
 from proxy.errors import ModelNotFound, ProxyError
 from proxy.exchange import Phase
 from proxy.handler.call import Call
+from proxy.handler.listing import anthropic_entry, anthropic_list, openai_entry, openai_list
 from proxy.handler.pages import answer_json
 from proxy.providers import Asked
 from proxy.tasks import Tasks
@@ -36,15 +39,21 @@ class _Patience:
         return None
 
 
+def dialect(call: Call) -> Dialect:
+    """Return in whose words the list is told, and what goes wrong with it: a client of Anthropic's names its version."""
+    return MESSAGES if "anthropic-version" in call.request.headers else PLAIN
+
+
 async def models(call: Call, wanted: bytes, tasks: Tasks) -> web.StreamResponse:
     """Answer with the list, or with one model of it."""
     entries = await _entries(call, tasks)
+    tell_all, tell = (anthropic_list, anthropic_entry) if call.dialect is MESSAGES else (openai_list, openai_entry)
     if not wanted:
-        return answer_json(call, 200, {"object": "list", "data": list(entries.values())})
+        return answer_json(call, 200, tell_all(entries.values()))
     name = unquote(wanted.decode("latin-1"))
     if name not in entries:
         raise ModelNotFound
-    return answer_json(call, 200, entries[name])
+    return answer_json(call, 200, tell(entries[name]))
 
 
 async def _entries(call: Call, tasks: Tasks) -> dict[str, dict[str, Any]]:

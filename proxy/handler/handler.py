@@ -121,8 +121,8 @@ class Handler:
                 call.exchange.status = 204
                 return call.downstream.answer(204, allowed, b"")
         match = runtime.surface.match(call.method, call.path)
-        call.dialect = match.dialect
-        call.exchange.route, call.exchange.dialect = match.route, match.dialect.name
+        call.dialect = catalogue.dialect(call) if match.page == "models" else match.dialect
+        call.exchange.route, call.exchange.dialect = match.route, call.dialect.name
         if match.page == "health":
             return pages.health(call, serving=not self._lifecycle.draining)
         self._lifecycle.admit(call)

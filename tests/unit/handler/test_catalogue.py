@@ -9,12 +9,14 @@ import orjson
 import pytest
 
 from proxy.auth import Principal
+from proxy.dialects import MESSAGES, PLAIN
 from proxy.errors import ModelNotFound
 from proxy.handler import catalogue
 from proxy.settings import Settings
 from proxy.tasks import Tasks
 from tests.support.house import settings
 from tests.support.upstream import Fin, Hang, Reply, Rst, Upstream, answer, closed_port, stream, verbatim
+from tests.unit.downstream.listening import GET
 from tests.unit.handler.calling import Asked, asked, principal, runtime
 
 MODELS = [
@@ -244,6 +246,63 @@ async def test_asking_ends_with_the_request(first: Upstream, second: Upstream, t
         assert request.cancelled()
         await first.closed(within=1)
         await second.closed(within=1)
+
+
+# In whose words.
+
+
+CLAUDE = {"type": "model", "id": "claude-x", "display_name": "Claude X", "created_at": "2025-11-21T08:00:00Z"}
+VERSION = GET.replace(b"\r\n\r\n", b"\r\nAnthropic-Version: 2023-06-01\r\n\r\n")
+
+
+async def told(it: Asked, tasks: Tasks, wanted: bytes = b"") -> Any:
+    """Let the call choose its dialect as the handler does."""
+    it.call.dialect = catalogue.dialect(it.call)
+    return await look(it, tasks, wanted)
+
+
+def of_both(first: Upstream, second: Upstream) -> Settings:
+    models = [{"name": "claude-*", "targets": [{"upstream": "a"}]}, {"name": "gpt-*", "targets": [{"upstream": "b"}]}]
+    return settings(first.url, second.url, models=models, upstreams={"a": {"kind": "anthropic"}})
+
+
+async def test_client_of_openai_s_reads_every_model_in_its_words(first: Upstream, second: Upstream, tasks: Tasks) -> None:
+    first.script(answer({"data": [CLAUDE], "has_more": False}))
+    second.script(listed("gpt-4o"))
+    async with asked(under=runtime(of_both(first, second))) as it:
+        answered = await told(it, tasks)
+
+        assert it.call.dialect is PLAIN
+        assert answered["object"] == "list"
+        assert [(model["id"], model["object"]) for model in answered["data"]] == [("claude-x", "model"), ("gpt-4o", "model")]
+        seen = await first.request()
+        assert (seen.target, seen.header("anthropic-version")) == (b"/v1/models?limit=1000", "2023-06-01")
+
+
+async def test_client_that_names_a_version_of_anthropic_s_reads_it_in_those(
+    first: Upstream, second: Upstream, tasks: Tasks
+) -> None:
+    first.script(answer({"data": [CLAUDE], "has_more": False}))
+    second.script(listed("gpt-4o"))
+    async with asked(VERSION, under=runtime(of_both(first, second))) as it:
+        answered = await told(it, tasks)
+
+        assert it.call.dialect is MESSAGES
+        assert answered["data"][0] == CLAUDE
+        assert [(model["id"], model["type"]) for model in answered["data"]] == [("claude-x", "model"), ("gpt-4o", "model")]
+        assert (answered["has_more"], answered["first_id"], answered["last_id"]) == (False, "claude-x", "gpt-4o")
+
+
+@pytest.mark.parametrize(("request_", "key"), [(GET, "object"), (VERSION, "type")], ids=["OpenAI", "Anthropic"])
+async def test_one_model_is_told_in_the_same_words(
+    first: Upstream, second: Upstream, tasks: Tasks, request_: bytes, key: str
+) -> None:
+    first.script(answer({"data": [CLAUDE]}))
+    second.script(listed())
+    async with asked(request_, under=runtime(of_both(first, second))) as it:
+        answered = await told(it, tasks, b"claude-x")
+
+        assert (answered["id"], answered[key]) == ("claude-x", "model")
 
 
 # One of them.
