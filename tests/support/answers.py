@@ -18,6 +18,15 @@ COMPLETIONS: Final = "/v1/completions"
 RESPONSES: Final = "/v1/responses"
 KEEPALIVE: Final = b": keepalive\n\n"
 METRONOME: Final = "metronome"
+CLOCKS: Final = {
+    "commit_after": "4s",
+    "keepalive_interval": "40ms",
+    "attempt_timeout": "4s",
+    "first_token_timeout": "4s",
+    "response_timeout": "4s",
+    "idle_timeout": "4s",
+    "content_timeout": "4s",
+}
 
 
 def sse(data: object, name: str = "") -> bytes:
@@ -55,22 +64,13 @@ def quick(
     *of_model* is what the harness's model has of its own. Beside it there is one more model for `intervals_pass`, which
     keeps its frames whatever these say.
     """
-    clocks = {
-        "commit_after": "4s",
-        "keepalive_interval": "40ms",
-        "attempt_timeout": "4s",
-        "first_token_timeout": "4s",
-        "response_timeout": "4s",
-        "idle_timeout": "4s",
-        "content_timeout": "4s",
-    }
-    plain = {"keepalive_style": "auto", "keepalive_text": "keepalive", **clocks}
+    plain = {"keepalive_style": "auto", "keepalive_text": "keepalive", **CLOCKS}
     targets = [{"upstream": chr(ord("a") + index)} for index in range(len(urls))]
     models = [
         {"name": METRONOME, "targets": targets[:1], "streaming": plain},
         {"name": "gpt-*", "targets": targets, "streaming": of_model or {}},
     ]
-    return settings(*urls, streaming={**clocks, **(streaming or {})}, models=models, **changes)
+    return settings(*urls, streaming={**CLOCKS, **(streaming or {})}, models=models, **changes)
 
 
 async def ask(client: RawClient, path: str = CHAT, *, version: str = "1.1", **fields: Any) -> Response:
