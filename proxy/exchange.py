@@ -15,7 +15,7 @@ from typing import Final
 GAP_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 
 
-class Outcome(enum.Enum):
+class Outcome(enum.StrEnum):
     """How a request ended; exactly one each. Metric label, log field and stored word."""
 
     COMPLETED = "completed"
@@ -37,7 +37,7 @@ class Outcome(enum.Enum):
     PROXY_ERROR = "proxy_error"
 
 
-class Phase(enum.Enum):
+class Phase(enum.StrEnum):
     """What a request is waiting for; the label of `llm_proxy_client_disconnects_total`."""
 
     REQUEST = "request"  # its own head and body, authentication, routing
@@ -48,9 +48,12 @@ class Phase(enum.Enum):
     STREAMING = "streaming"
 
 
+OK: Final = "ok"  # the result of an attempt that was the answer
+
+
 @dataclass(slots=True)
 class Attempt:
-    """One try at one upstream. `result` is `ok`, an error code, or `cancelled`; empty while it runs."""
+    """One try at one upstream. `result` is `OK`, an error code, or `cancelled`; empty while it runs."""
 
     upstream: str
     model: str

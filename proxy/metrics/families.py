@@ -8,7 +8,7 @@ whose label values are all `other`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final, Generic, Self, TypeAlias, TypeVar
@@ -33,17 +33,20 @@ class Family(ABC, Generic[Cell]):
         self.help = help_text
         self.labels = labels
         self.max_series = max_series
-        self.folded = 0  # times that an amount went to the series `other` because the family was full
+        self.folded = 0  # measurements that went to the series `other` because the family was full
         self.cells: dict[Labels, Cell] = {}
         if not labels:
             self.cells[()] = self._zero()
 
-    def seen(self, labels: Labels) -> Labels:
-        """Make sure that a series exists for *labels* and return its key, which is `other` once the family is full."""
+    def seen(self, labels: Labels, times: int = 1) -> Labels:
+        """Make sure that a series exists for *labels* and return its key, which is `other` once the family is full.
+
+        *times* is how many measurements the caller is about to put there.
+        """
         if labels in self.cells:
             return labels
         if len(self.cells) >= self.max_series:
-            self.folded += 1
+            self.folded += times
             labels = (OTHER,) * len(labels)
             if labels in self.cells:
                 return labels
@@ -63,12 +66,12 @@ class Counter(Family[float]):
 
     __slots__ = ()
 
-    def add(self, labels: Labels, amount: float = 1) -> None:
-        """Add *amount*, which is not negative."""
+    def add(self, labels: Labels, amount: float = 1, *, times: int = 1) -> None:
+        """Add *amount*, which is not negative and comes from so many measurements."""
         try:
             self.cells[labels] += amount
         except KeyError:
-            self.cells[self.seen(labels)] += amount
+            self.cells[self.seen(labels, times)] += amount
 
     def copy(self) -> Self:
         """Return an independent counter with the same series."""
@@ -129,6 +132,19 @@ class Histogram(Family[list[float]]):
             cell = self.cells[self.seen(labels)]
         cell[bisect_left(self._bounds, value)] += 1
         cell[-1] += value
+
+    def observe_all(self, labels: Labels, values: Sequence[float]) -> None:
+        """Count many measurements. None at all make no series."""
+        if not values:
+            return
+        cell = self.cells[self.seen(labels, len(values))]
+        ordered, below = sorted(values), 0
+        for index, bound in enumerate(self._bounds):
+            reached = bisect_right(ordered, bound)
+            cell[index] += reached - below
+            below = reached
+        cell[-2] += len(ordered) - below
+        cell[-1] += sum(ordered)
 
     def fold(self, labels: Labels, counts: Sequence[int], total: float) -> None:
         """Count many measurements whose sum is *total*: *counts* by this histogram's bounds, one more for the rest."""

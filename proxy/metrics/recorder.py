@@ -24,6 +24,7 @@ from proxy import __version__
 from proxy.exchange import Exchange
 from proxy.metrics.families import Counter, Gauge, Histogram, Labels
 from proxy.metrics.streams import NONE, StreamTotals
+from proxy.metrics.tally import Kind, Tallies, Tally
 from proxy.metrics.totals import OWN_TIME_BUCKETS, RequestTotals, UpstreamTotals
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -57,6 +58,7 @@ class Metrics:
         self._streams = StreamTotals()
         self._requests = RequestTotals()
         self._upstreams = UpstreamTotals()
+        self._tallies = Tallies(self._fold)
         self._process = _ProcessTotals()
         self._in_flight = Gauge("llm_proxy_streams_in_flight", "Streams that run at this moment.", ("route", "upstream"))
         self.registry.register(self)
@@ -71,8 +73,9 @@ class Metrics:
         outcome, ended = exchange.outcome, exchange.ended
         if outcome is None or ended is None:
             raise ValueError("the exchange has not been closed")
-        self._requests.add(exchange, outcome, ended)
-        self._upstreams.add(exchange)
+        self._tallies.add(exchange, outcome, ended)
+        self._requests.add_rare(exchange, outcome)
+        self._upstreams.add_rare(exchange)
         self._streams.add(exchange)
 
     def observe_loop_lag(self, seconds: float) -> None:
@@ -96,6 +99,7 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Yield our own metrics; the registry calls this."""
         # Built whole before the first yield: an exchange that ends during the scrape is live or folded, never both.
+        self._tallies.fold()
         yield from self._with_live_streams()
         for family in self._families():
             yield family.metric()
@@ -112,6 +116,10 @@ class Metrics:
             value=float(self._last_reload_success),
         )
         yield _build_info()
+
+    def _fold(self, kind: Kind, tally: Tally) -> None:
+        self._requests.fold(kind, tally)
+        self._upstreams.fold(kind, tally)
 
     def _with_live_streams(self) -> list[Metric]:
         totals = self._streams.copy()

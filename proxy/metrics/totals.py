@@ -1,37 +1,25 @@
-"""Which field of a closed exchange feeds which metric, for requests as clients see them and for the work of upstreams."""
+"""Which facts of closed exchanges feed which metric, for requests as clients see them and for the work of upstreams.
+
+What nearly every request adds comes in tallies, by `fold`; what is rare comes straight from the exchange.
+"""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-from proxy.exchange import GAP_BUCKETS, Exchange, Outcome, Usage
-from proxy.metrics.families import MAX_SERIES, Counter, Histogram
+from proxy.exchange import GAP_BUCKETS, OK, Exchange, Outcome
+from proxy.metrics.families import Counter, Histogram
 from proxy.metrics.streams import NONE
+from proxy.metrics.tally import Kind, Tally
 
 DURATION_BUCKETS: Final = (*GAP_BUCKETS, 600, 1200, 1800)
 OWN_TIME_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
-
-# An upstream's report above this is nonsense, and nonsense once added to a counter stays there.
-PLAUSIBLE: Final = 1e12
-
-
-Kind = tuple[str, str, str, bool, int, str]
-
-
-class Labels(NamedTuple):
-    """The label values of one kind of request, worked out once."""
-
-    total: tuple[str, ...]
-    duration: tuple[str, ...]
-    upstream: tuple[str, ...]
-    route: tuple[str, ...]
 
 
 class RequestTotals:
     """What is counted once for each request, seen from the client."""
 
     def __init__(self) -> None:
-        self._labels: dict[Kind, Labels] = {}
         self.total = Counter(
             "llm_proxy_requests_total",
             "Requests that have ended, by how they did.",
@@ -89,38 +77,25 @@ class RequestTotals:
             self.auth_failures,
         )
 
-    def add(self, exchange: Exchange, outcome: Outcome, ended: float) -> None:
-        route, started = exchange.route, exchange.started
-        kind = (route, exchange.upstream, exchange.dialect, exchange.stream, exchange.status, outcome.value)
-        labels = self._labels.get(kind) or self._labels_of(kind)
-        self.total.add(labels.total)
-        self.duration.observe(labels.duration, ended - started)
-        begun = ended if exchange.committed is None else exchange.committed
-        overhead = begun - started - exchange.upstream_wait
-        self.overhead.observe(labels.route, overhead if overhead > 0 else 0.0)
-        if exchange.first_token is not None:
-            self.first_token.observe(labels.upstream, exchange.first_token - started)
+    def add_rare(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Count what few requests do."""
         if exchange.committed_early:
-            self.committed_early.add((route,))
+            self.committed_early.add((exchange.route,))
         if exchange.auth_failure:
             self.auth_failures.add((exchange.auth_failure,))
         if outcome is Outcome.CLIENT_GONE:
-            self.disconnects.add((route, exchange.phase.value))
+            self.disconnects.add((exchange.route, exchange.phase.value))
         if exchange.client_gone_at is not None and exchange.upstream_closed_at is not None:
             self.cancel.observe((), max(exchange.upstream_closed_at - exchange.client_gone_at, 0.0))
 
-    def _labels_of(self, kind: Kind) -> Labels:
-        route, upstream, dialect, streamed, status, outcome = kind
-        upstream, stream = upstream or NONE, "true" if streamed else "false"
-        labels = Labels(
-            total=(route, upstream, dialect, stream, str(status) if status else NONE, outcome),
-            duration=(route, upstream, stream),
-            upstream=(route, upstream),
-            route=(route,),
-        )
-        if len(self._labels) < MAX_SERIES:
-            self._labels[kind] = labels
-        return labels
+    def fold(self, kind: Kind, tally: Tally) -> None:
+        """Count the requests of a tally."""
+        route, upstream, stream = kind.route, kind.upstream or NONE, "true" if kind.stream else "false"
+        status, count = str(kind.status) if kind.status else NONE, len(tally.durations)
+        self.total.add((route, upstream, kind.dialect, stream, status, kind.outcome.value), count, times=count)
+        self.duration.observe_all((route, upstream, stream), tally.durations)
+        self.first_token.observe_all((route, upstream), tally.first_tokens)
+        self.overhead.observe_all((route,), tally.overheads)
 
 
 class UpstreamTotals:
@@ -158,21 +133,24 @@ class UpstreamTotals:
     def families(self) -> tuple[Counter | Histogram, ...]:
         return (self.attempts, self.headers, self.retries, self.tokens, self.cost)
 
-    def add(self, exchange: Exchange) -> None:
+    def add_rare(self, exchange: Exchange) -> None:
+        """Count the attempts that were no answer."""
         for attempt in exchange.attempts:
-            self.attempts.add((attempt.upstream, attempt.result or "cancelled"))
-            if attempt.headers_seconds is not None:
-                self.headers.observe((attempt.upstream,), attempt.headers_seconds)
+            if attempt.result != OK:
+                self.attempts.add((attempt.upstream, attempt.result or "cancelled"))
+                if attempt.headers_seconds is not None:
+                    self.headers.observe((attempt.upstream,), attempt.headers_seconds)
         for upstream, reason in exchange.retries:
             self.retries.add((upstream, reason))
-        if exchange.usage is not None:
-            self._tokens(exchange.upstream or NONE, exchange.model or NONE, exchange.usage)
-        cost = exchange.cost_usd
-        if cost is not None and 0 < cost < PLAUSIBLE:
-            self.cost.add((exchange.upstream or NONE, exchange.model or NONE, "all"), cost)
 
-    def _tokens(self, upstream: str, model: str, usage: Usage) -> None:
-        counts = (("input", usage.tokens_in), ("output", usage.tokens_out), ("cached", usage.cached))
-        for direction, count in counts:
-            if count is not None and 0 < count < PLAUSIBLE:
-                self.tokens.add((upstream, model, direction), count)
+    def fold(self, kind: Kind, tally: Tally) -> None:
+        """Count the answers of a tally."""
+        upstream, model = kind.upstream or NONE, kind.model or NONE
+        if tally.answers:
+            self.attempts.add((upstream, OK), tally.answers, times=tally.answers)
+        self.headers.observe_all((upstream,), tally.headers)
+        for direction, tokens in (("input", tally.tokens_in), ("output", tally.tokens_out), ("cached", tally.cached)):
+            if tokens:
+                self.tokens.add((upstream, model, direction), tokens)
+        if tally.cost:
+            self.cost.add((upstream, model, "all"), tally.cost)

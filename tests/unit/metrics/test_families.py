@@ -118,7 +118,27 @@ def test_a_full_histogram_folds_too() -> None:
     family.observe(("chat",), 0.5)
     family.observe(("models",), 0.5)
     family.fold(("embeddings",), [1, 0, 0], 0.05)
+    family.observe_all(("images",), [0.5, 2])
 
     assert 'wait_seconds_count{route="chat"} 1.0' in lines(family)
-    assert 'wait_seconds_count{route="other"} 2.0' in lines(family)
-    assert family.folded == 2
+    assert 'wait_seconds_count{route="other"} 4.0' in lines(family)
+    assert family.folded == 4
+
+
+@pytest.mark.parametrize("values", [(0.05, 0.1, 0.5, 1, 3), (7,), (0.1, 0.1), ()])
+def test_observing_many_at_once_is_the_same_as_observing_each(values: tuple[float, ...]) -> None:
+    each, together = histogram(), histogram()
+
+    for value in values:
+        each.observe(("chat",), value)
+    together.observe_all(("chat",), values)
+
+    assert lines(together) == lines(each)
+
+
+def test_amount_of_many_measurements_counts_as_so_many_when_the_family_is_full() -> None:
+    counter = Counter("n_total", "N.", ("route",), max_series=0)
+
+    counter.add(("chat",), 5, times=5)
+
+    assert counter.folded == 5

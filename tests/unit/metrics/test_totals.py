@@ -6,6 +6,7 @@ import pytest
 
 from proxy.exchange import Attempt, Exchange, Outcome, Phase, Usage
 from proxy.metrics.families import Counter, Histogram
+from proxy.metrics.tally import Tallies
 from proxy.metrics.totals import RequestTotals, UpstreamTotals
 from tests.support.exchanges import exchange_with
 from tests.unit.metrics.exchanges import STARTED, admitted, completed_stream, left, refused
@@ -13,17 +14,23 @@ from tests.unit.metrics.exchanges import STARTED, admitted, completed_stream, le
 
 def requests(*exchanges: Exchange) -> RequestTotals:
     totals = RequestTotals()
+    tallies = Tallies(totals.fold)
     for exchange in exchanges:
         assert exchange.outcome is not None
         assert exchange.ended is not None
-        totals.add(exchange, exchange.outcome, exchange.ended)
+        tallies.add(exchange, exchange.outcome, exchange.ended)
+        totals.add_rare(exchange, exchange.outcome)
+    tallies.fold()
     return totals
 
 
 def upstreams(*exchanges: Exchange) -> UpstreamTotals:
     totals = UpstreamTotals()
+    tallies = Tallies(totals.fold)
     for exchange in exchanges:
-        totals.add(exchange)
+        tallies.add(exchange, exchange.outcome or Outcome.COMPLETED, STARTED)
+        totals.add_rare(exchange)
+    tallies.fold()
     return totals
 
 
