@@ -16,7 +16,7 @@ from proxy.logs.writer import LineWriter
 MAX_WORD: Final = 128
 MAX_DETAIL: Final = 512
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
-_WORDS: Final = ("subject", "remote", "model", "upstream_request_id")
+_WORDS: Final = ("id", "method", "subject", "remote", "model", "upstream_request_id")
 NOTEWORTHY: Final = frozenset({Outcome.CLIENT_STALLED, Outcome.EXPIRED, Outcome.DRAINED, Outcome.IN_BAND_ERROR})
 
 
@@ -28,8 +28,7 @@ class AccessLog:
         self._text = fmt == "text"
         self._colour = colour
         self._clock = Clock()
-        # By word: a member of an enumeration is hashed in Python, which this is too hot for.
-        self._levels = {o.value: _level(o) for o in Outcome if LEVELS.index(_level(o)) >= LEVELS.index(level)}
+        self._levels = {o: _level(o) for o in Outcome if LEVELS.index(_level(o)) >= LEVELS.index(level)}
 
     @property
     def dropped(self) -> int:
@@ -44,12 +43,10 @@ class AccessLog:
         outcome, ended = exchange.outcome, exchange.ended
         if outcome is None or ended is None:
             raise ValueError("the exchange has not been closed")
-        word = outcome.value
-        level = self._levels.get(word)
-        if level is None:
-            return
-        fields = _fields(exchange, ended, word, level, self._clock.rfc3339(exchange.wall))
-        self._sink.write(_text_line(fields, colour=self._colour) if self._text else json_line(fields))
+        level = self._levels.get(outcome)
+        if level is not None:
+            fields = _fields(exchange, ended, level, self._clock.rfc3339(exchange.wall))
+            self._sink.write(_text_line(fields, colour=self._colour) if self._text else json_line(fields))
 
 
 def _level(outcome: Outcome) -> str:
@@ -58,7 +55,7 @@ def _level(outcome: Outcome) -> str:
     return "warning" if outcome in NOTEWORTHY or outcome.value.startswith("upstream_") else "info"
 
 
-def _fields(exchange: Exchange, ended: float, outcome: str, level: str, time: str) -> dict[str, Any]:
+def _fields(exchange: Exchange, ended: float, level: str, time: str) -> dict[str, Any]:
     """Return the line's fields: what every line has, then what this one has to say besides."""
     started = exchange.started
     overhead = (ended if exchange.committed is None else exchange.committed) - started - exchange.upstream_wait
@@ -66,12 +63,12 @@ def _fields(exchange: Exchange, ended: float, outcome: str, level: str, time: st
         "time": time,
         "level": level,
         "event": "request",
-        "id": printable(exchange.request_id, MAX_WORD),
-        "method": printable(exchange.method, MAX_WORD),
+        "id": exchange.request_id,
+        "method": exchange.method,
         "route": exchange.route,
         "dialect": exchange.dialect,
         "stream": exchange.stream,
-        "outcome": outcome,
+        "outcome": exchange.outcome,
         "duration_ms": _ms(ended - started),
         "overhead_ms": _ms(overhead) if overhead > 0 else 0.0,
     }
@@ -81,10 +78,7 @@ def _fields(exchange: Exchange, ended: float, outcome: str, level: str, time: st
         _put_failure(fields, exchange)
     _put_words(fields, exchange)
     if exchange.attempts:
-        fields["attempts"] = [_attempt(attempt, ended) for attempt in exchange.attempts]
-        fields["silence_ms"] = _ms(exchange.silence_seconds)
-    if exchange.retries:
-        fields["retries"] = len(exchange.retries)
+        _put_attempts(fields, exchange, ended)
     if exchange.first_token is not None:
         fields["first_token_ms"] = _ms(exchange.first_token - started)
     _put_stream(fields, exchange)
@@ -104,14 +98,34 @@ def _put_failure(fields: dict[str, Any], exchange: Exchange) -> None:
 
 
 def _put_words(fields: dict[str, Any], exchange: Exchange) -> None:
-    """Put what peers have chosen; nearly always all of it is printable and short, which one look tells."""
-    words = (exchange.subject, exchange.remote, exchange.model_requested, exchange.upstream_request_id)
-    joined = "".join(words)
-    if len(joined) > MAX_WORD or not joined.isprintable():
-        words = tuple([printable(word, MAX_WORD) for word in words])  # type: ignore[assignment]
-    fields.update({name: word for name, word in zip(_WORDS, words, strict=True) if word})
+    """Put what peers have chosen. Nearly always all of it is printable and short, which one look tells."""
+    if exchange.subject:
+        fields["subject"] = exchange.subject
+    if exchange.remote:
+        fields["remote"] = exchange.remote
+    if exchange.model_requested:
+        fields["model"] = exchange.model_requested
+    if exchange.upstream_request_id:
+        fields["upstream_request_id"] = exchange.upstream_request_id
+    words = (
+        exchange.request_id,
+        exchange.method,
+        exchange.subject,
+        exchange.remote,
+        exchange.model_requested,
+        exchange.upstream_request_id,
+    )
+    if max(map(len, words)) > MAX_WORD or not "".join(words).isprintable():
+        fields.update({name: printable(fields[name], MAX_WORD) for name in _WORDS if name in fields})
     if exchange.upstream:
         fields["upstream"] = exchange.upstream
+
+
+def _put_attempts(fields: dict[str, Any], exchange: Exchange, ended: float) -> None:
+    fields["attempts"] = [_attempt(attempt, ended) for attempt in exchange.attempts]
+    fields["silence_ms"] = _ms(exchange.silence_seconds)
+    if exchange.retries:
+        fields["retries"] = len(exchange.retries)
 
 
 def _put_stream(fields: dict[str, Any], exchange: Exchange) -> None:
