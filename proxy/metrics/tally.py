@@ -71,7 +71,7 @@ class Tallies:
 
     def __init__(self, fold: Callable[[Kind, Tally], None]) -> None:
         self._fold = fold
-        self._tallies: dict[tuple[object, ...], Tally] = {}
+        self._tallies: dict[tuple[str, str, str, str, bool, int, Outcome], Tally] = {}
         self._since = 0
 
     def add(self, exchange: Exchange, outcome: Outcome, ended: float) -> None:
@@ -92,4 +92,4 @@ class Tallies:
         """Hand everything over."""
         tallies, self._tallies, self._since = self._tallies, {}, 0
         for kind, tally in tallies.items():
-            self._fold(Kind._make(kind), tally)
+            self._fold(Kind(*kind), tally)
