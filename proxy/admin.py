@@ -1,4 +1,4 @@
-"""Serves the second listener, for operators and their machines: /metrics /livez /readyz /upstreams /config.
+"""Serves the second listener, for operators and their machines: /metrics /livez /readyz /upstreams /streams /config.
 
 Nothing here changes anything, nothing is readable from another origin's page (no CORS header is ever sent), and none of the
 answers waits for an upstream.
@@ -37,6 +37,7 @@ class Views:
 
     ready: Callable[[], str]
     upstreams: Callable[[], Sequence[Mapping[str, Any]]]
+    streams: Callable[[], Sequence[Mapping[str, Any]]]
     config: Callable[[], Mapping[str, Any]]
 
 
@@ -53,6 +54,7 @@ class AdminListener:
             "/livez": self._show_alive,
             "/readyz": self._show_ready,
             "/upstreams": self._show_upstreams,
+            "/streams": self._show_streams,
             "/config": self._show_config,
         }
 
@@ -101,6 +103,9 @@ class AdminListener:
 
     async def _show_upstreams(self) -> web.Response:
         return _json(self._views.upstreams())
+
+    async def _show_streams(self) -> web.Response:
+        return _json(self._views.streams())
 
     async def _show_config(self) -> web.Response:
         return _json(self._views.config())

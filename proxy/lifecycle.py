@@ -24,6 +24,7 @@ class InFlight(Protocol):
     """A request that is being served."""
 
     exchange: Exchange
+    slot: str  # the subject whose slot it holds; empty: nobody's yet
 
 
 class Lifecycle:
@@ -49,6 +50,10 @@ class Lifecycle:
     def in_flight(self) -> Iterable[InFlight]:
         """Everything that is being served at the moment."""
         return tuple(self._in_flight)
+
+    def of_subject(self, slot: str, request_id: str) -> list[InFlight]:
+        """Return what is in flight under that id for the subject that holds *slot*, and for nobody else."""
+        return [each for each in self._in_flight if each.slot == slot and each.exchange.request_id == request_id]
 
     def admit(self, request: InFlight) -> None:
         """Take a slot for *request*. Raises Draining or TooManyStreams; then no slot is taken."""

@@ -29,7 +29,7 @@ from proxy.banner import banner
 from proxy.downstream import PublicServer
 from proxy.errors import Drained
 from proxy.exchange import Exchange
-from proxy.handler import Current, Handler, Recorder, Runtime, build, unserved
+from proxy.handler import Call, Current, Handler, Recorder, Runtime, build, live, unserved
 from proxy.lifecycle import Lifecycle, State
 from proxy.logs import LineWriter, configure
 from proxy.metrics import Metrics
@@ -141,7 +141,7 @@ class Server:
             max_line_size=16384,
             max_field_size=16384,
         )
-        views = Views(ready=self._ready_word, upstreams=self._upstreams, config=self._config)
+        views = Views(ready=self._ready_word, upstreams=self._upstreams, streams=self._streams, config=self._config)
         admin = AdminListener(settings.admin.listen, self.metrics, views)
         self._closers.append(admin.close)  # also one that could not listen has something to close
         self.admin_url = "http://" + await admin.start()
@@ -313,6 +313,11 @@ class Server:
             }
             for name, view in views.items()
         ]
+
+    def _streams(self) -> list[dict[str, Any]]:
+        now = time.monotonic()
+        views = (live.view(call, now) for call in self.lifecycle.in_flight if isinstance(call, Call))
+        return [view for view in views if view is not None]
 
     def _config(self) -> dict[str, Any]:
         return {"version": __version__, "source": self.settings.source, "config": self.settings.masked()}

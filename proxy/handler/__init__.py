@@ -1,7 +1,9 @@
 """The straight line of one request, and the parts that it needs."""
 
+from proxy.handler import live
+from proxy.handler.call import Call
 from proxy.handler.handler import Handler
 from proxy.handler.recorder import Recorder
 from proxy.handler.runtime import Current, Runtime, build, unserved
 
-__all__ = ["Current", "Handler", "Recorder", "Runtime", "build", "unserved"]
+__all__ = ["Call", "Current", "Handler", "Recorder", "Runtime", "build", "live", "unserved"]

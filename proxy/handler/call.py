@@ -47,7 +47,7 @@ class Call:
     """One request on its way through the street. Owned by the handler, which closes it in its `finally`."""
 
     __slots__ = (
-        "_bodies", "_held", "body", "dialect", "downstream", "exchange", "head", "headers", "method", "more", "path", "price", "principal", "query", "request", "response_headers", "runtime", "stream",
+        "_bodies", "_held", "body", "dialect", "downstream", "exchange", "head", "headers", "method", "more", "path", "price", "principal", "query", "request", "response_headers", "runtime", "slot", "stream",
     )  # fmt: skip
 
     def __init__(self, request: web.BaseRequest, exchange: Exchange, downstream: Downstream, runtime: Runtime) -> None:
@@ -63,6 +63,7 @@ class Call:
         self.body = b""
         self.more: AsyncGenerator[bytes, None] | None = None
         self.principal: Principal | None = None
+        self.slot = ""  # the subject whose slot it holds
         self.stream: Stream | None = None
         self.price: Price | None = None
         self.dialect = runtime.fallback_dialect

@@ -27,6 +27,7 @@ from proxy.errors import (
     NotFound,
     NoUpstream,
     ProxyError,
+    Stopped,
     UnsupportedMedia,
 )
 from proxy.exchange import Exchange, Outcome
@@ -141,7 +142,21 @@ class Handler:
             return await catalogue.models(call, match.rest, self._tasks)
         if match.page == "ping":
             return pages.ping(call)
+        if match.page == "stop":
+            return self._stop(call, match.rest)
         return await pages.test_stream(call)
+
+    def _stop(self, call: Call, wanted: bytes) -> web.StreamResponse:
+        """End the caller's own streams under an id, and with them the upstream calls."""
+        stopped = 0
+        for other in self._lifecycle.of_subject(call.slot, wanted.decode("latin-1")):
+            stream = getattr(other, "stream", None)
+            if isinstance(stream, Stream):
+                stream.fail(Stopped())
+                stopped += 1
+        if not stopped:
+            raise NotFound(public="No stream of yours runs under this id.")
+        return pages.answer_json(call, 200, {"stopped": stopped})
 
     def _read_head(self, call: Call) -> None:
         """Check what aiohttp lets through although it could be read in two ways; such a connection is not used again."""
@@ -158,8 +173,9 @@ class Handler:
         principal = await call.runtime.authenticator.identify(call.head, call.query[1:], call.method, time.time())
         call.exchange.subject = principal.subject
         # a key and a token may carry the same name and still be two callers
-        self._lifecycle.admit_subject(principal.method + ":" + principal.subject, principal.max_streams)
-        call.principal = principal  # from here on its slot is held
+        slot = principal.method + ":" + principal.subject
+        self._lifecycle.admit_subject(slot, principal.max_streams)
+        call.principal, call.slot = principal, slot  # from here on its slot is held
 
     async def _model(self, call: Call, match: Match) -> web.StreamResponse:
         runtime, exchange = call.runtime, call.exchange
@@ -271,8 +287,8 @@ class Handler:
             self._ticker.add(Lingering(call.downstream, self._ticker, call.runtime.settings.limits.write_stall, self._clock()))
         call.free()
         self._lifecycle.release(call)
-        if call.principal is not None:
-            self._lifecycle.release_subject(call.principal.method + ":" + call.principal.subject)
+        if call.slot:
+            self._lifecycle.release_subject(call.slot)
         self._current.leave(call.runtime)
         self._recorder.record(exchange)
 

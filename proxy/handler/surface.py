@@ -14,6 +14,7 @@ from proxy.errors import MethodNotAllowed, NotFound
 
 UPSTREAM: Final = b"/upstream/"
 MODELS: Final = b"/v1/models"
+STREAMS: Final = b"/streams/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Match:
     `parts` are the placeholders of an endpoint's path, percent-decoded; `canonical` is where the API itself has it.
     """
 
-    page: str  # model, models, upstream, health, ping, test
+    page: str  # model, models, upstream, health, ping, test, stop
     route: str  # the endpoint's word in metrics and logs
     dialect: Dialect
     api: str = ""
@@ -60,6 +61,10 @@ class Surface:
         if path.startswith(UPSTREAM):
             name, slash, rest = path[len(UPSTREAM) :].partition(b"/")
             return Match("upstream", "upstream", PLAIN, name=name.decode("latin-1"), rest=slash + rest)
+        if path.startswith(STREAMS):
+            if method != b"DELETE":
+                raise MethodNotAllowed(("DELETE",))
+            return Match("stop", "stop", PLAIN, rest=path[len(STREAMS) :])
         found = self._by_pattern(method, path)
         if found is not None:
             return found

@@ -25,7 +25,8 @@ class House:
         self.state = "ready"
         self.upstreams: Sequence[Mapping[str, Any]] = [{"name": "openai", "circuit": "closed"}]
         self.metrics = Metrics()
-        self.listener = AdminListener(LOOPBACK, self.metrics, Views(ready=self.ready, upstreams=self.ups, config=self.config))
+        views = Views(ready=self.ready, upstreams=self.ups, streams=self.live, config=self.config)
+        self.listener = AdminListener(LOOPBACK, self.metrics, views)
         self.url = ""
 
     def ready(self) -> str:
@@ -33,6 +34,9 @@ class House:
 
     def ups(self) -> Sequence[Mapping[str, Any]]:
         return self.upstreams
+
+    def live(self) -> Sequence[Mapping[str, Any]]:
+        return [{"id": "r1", "phase": "streaming"}]
 
     def config(self) -> Mapping[str, Any]:
         return {"listen": "127.0.0.1:8080", "file": Path("/etc/proxy.yaml"), "upstreams": {"openai": {"api_key": "***"}}}
@@ -107,7 +111,7 @@ async def test_another_path_is_not_found(house: House, client: ClientSession, pa
 
     assert response.status == 404
     assert body["error"]["code"] == "not_found"
-    assert body["error"]["paths"] == ["/metrics", "/livez", "/readyz", "/upstreams", "/config"]
+    assert body["error"]["paths"] == ["/metrics", "/livez", "/readyz", "/upstreams", "/streams", "/config"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
@@ -120,7 +124,7 @@ async def test_nothing_can_be_changed(house: House, client: ClientSession, metho
     assert body["error"]["code"] == "method_not_allowed"
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz", "/upstreams", "/config"])
+@pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz", "/upstreams", "/streams", "/config"])
 async def test_head_answers_without_a_body(house: House, client: ClientSession, path: str) -> None:
     async with client.head(house.url + path) as response:
         body = await response.read()
@@ -153,7 +157,7 @@ async def test_a_page_that_fails_says_so_in_json_and_keeps_the_reason(
 
 async def test_an_address_in_use_is_an_error_at_the_start(house: House) -> None:
     port = int(house.url.rpartition(":")[2])
-    second = AdminListener(Address("127.0.0.1", port), Metrics(), Views(ready=str, upstreams=list, config=dict))
+    second = AdminListener(Address("127.0.0.1", port), Metrics(), Views(ready=str, upstreams=list, streams=list, config=dict))
 
     with pytest.raises(OSError, match="address already in use"):
         await second.start()

@@ -15,8 +15,9 @@ from tests.support.transports import turns
 class Request:
     """A request in flight."""
 
-    def __init__(self) -> None:
+    def __init__(self, slot: str = "") -> None:
         self.exchange = Exchange("r", 0.0, 0.0)
+        self.slot = slot
 
 
 def filled(count: int, *, of: int) -> tuple[Lifecycle, list[Request]]:
@@ -235,3 +236,12 @@ async def test_a_process_that_was_idle_waits_again_for_a_new_request() -> None:
     await asyncio.wait_for(waiting, 1)
 
     assert not early
+
+
+def test_a_subject_finds_its_own_requests_by_their_id() -> None:
+    lifecycle, mine, other = Lifecycle(3), Request("api_key:ann"), Request("jwt:ann")
+    for request in (mine, other):
+        lifecycle.admit(request)
+
+    assert lifecycle.of_subject("api_key:ann", "r") == [mine]
+    assert lifecycle.of_subject("api_key:ann", "s") == []

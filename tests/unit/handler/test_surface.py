@@ -168,3 +168,7 @@ def test_paths_are_those_that_need_no_second_look() -> None:
 
     assert {b"/v1/chat/completions", b"/healthz", b"/v1/models"} <= paths
     assert not any(path.endswith(b"/") or b"?" in path for path in paths)
+
+
+def test_a_stream_is_stopped_by_the_id_that_follows() -> None:
+    assert Surface().match(b"DELETE", b"/streams/r%2F1") == Match("stop", "stop", PLAIN, rest=b"r%2F1")
