@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from proxy.errors import Kind, ModelNotFound, ProxyError
@@ -16,13 +16,16 @@ class Call:
     """One HTTP request, its body read whole.
 
     `born` is the Unix second that answers are dated with and `seed` varies their words: both stay the same as long as a
-    simulator lives, so that equal requests get equal bytes.
+    simulator lives, so that equal requests get equal bytes. `id` is hexadecimal and every request's own.
     """
 
     method: str
     path: str
     parameters: Mapping[str, str]  # the route's {names}
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
     body: bytes
+    id: str
     born: int
     seed: int
 
@@ -36,12 +39,21 @@ class Failure:
     message: str
     code: str | None = None
     param: str | None = None
+    retry_after: float | None = None  # seconds
 
     @classmethod
     def of(cls, error: ProxyError) -> Failure:
         """Return what the client is told about *error*."""
         code = error.code if isinstance(error, ModelNotFound) else None
         return cls(status=error.status, kind=error.kind, message=error.public, code=code, param=getattr(error, "param", None))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error answer: its JSON body, and headers besides those that every answer has."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Part(enum.Enum):
@@ -69,7 +81,7 @@ class Stream(Protocol):
 
     @property
     def idle(self) -> bytes:
-        """What this backend sends while it has nothing to say."""
+        """What this backend sends while it has nothing to say; empty: nothing."""
 
     def events(self, shape: Shape) -> Iterator[Event]:
         """Return the whole answer, event by event."""
@@ -80,10 +92,11 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """An answer in one JSON body, which took so many tokens to make."""
+    """An answer in one JSON body, which took so many tokens to make, and headers of its own."""
 
     body: bytes
     tokens: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +112,8 @@ class Answer:
 class Dialect:
     """What every answer of one API has in common."""
 
-    failure: Callable[[Failure], bytes]  # the body of an error answer
-    headers: Callable[[int], dict[str, str]]  # of every answer, given the milliseconds it took to begin
+    refuse: Callable[[Failure, str], Refusal]  # given the request's id
+    headers: Callable[[str, int], dict[str, str]]  # of every answer, given the request's id and the milliseconds it took to begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +124,8 @@ class Route:
     path: str
     dialect: Dialect
     read: Callable[[Call], Answer]
+
+
+def retry_after(failure: Failure) -> dict[str, str]:
+    """Return the header that says when to come back, if *failure* says so."""
+    return {} if failure.retry_after is None else {"Retry-After": f"{failure.retry_after:g}"}

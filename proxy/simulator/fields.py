@@ -58,6 +58,26 @@ def count(fields: Fields, name: str, *, most: int = _MAX_LIMIT) -> int | None:
     return value
 
 
+def number(fields: Fields, name: str, *, most: float) -> float | None:
+    """Return a number from 0 to *most*, None when absent."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise BadRequest(f"`{name}` must be a number from 0 to {most:g}.", param=name)
+    return float(value)
+
+
+def texts(fields: Fields, name: str) -> tuple[str, ...]:
+    """Return an array of strings that each hold something, an empty one when absent."""
+    value = fields.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+        raise BadRequest(f"`{name}` must be an array of strings that are not blank.", param=name)
+    return tuple(value)
+
+
 def table(fields: Fields, name: str) -> Fields:
     """Return an object, an empty one when absent."""
     value = fields.get(name)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from proxy.simulator.dialect import Answer, Event, Failure, Part, Stream
+from proxy.simulator.dialect import Answer, Event, Failure, Part, Refusal, Stream, Whole
 from proxy.simulator.scenarios import Scenario
 from proxy.simulator.wire import JSON, Wire
 
@@ -15,9 +15,9 @@ _BREAKS: Final = frozenset({"stall", "truncate", "reset", "reset_mid_event", "er
 
 
 class Playback:
-    """One performance. `headers` makes the headers when the answer begins; `failure_body` is the dialect's error JSON."""
+    """One performance. `headers` makes the headers when the answer begins; `refuse` is the dialect's word for failures."""
 
-    __slots__ = ("_failure_body", "_headers", "_pace", "_scenario", "_wire")
+    __slots__ = ("_headers", "_pace", "_refusal", "_scenario", "_wire")
 
     def __init__(
         self,
@@ -26,13 +26,13 @@ class Playback:
         *,
         pace: float,
         headers: Callable[[], Mapping[str, str]],
-        failure_body: Callable[[Failure], bytes],
+        refuse: Callable[[Failure], Refusal],
     ) -> None:
         self._wire = wire
         self._scenario = scenario
         self._pace = pace if scenario.pace is None else scenario.pace
         self._headers = headers
-        self._failure_body = failure_body
+        self._refusal = refuse
 
     async def run(self, answer: Answer) -> None:
         """Play *answer* to its end, good or bad. Raises ConnectionError when the client is gone."""
@@ -48,13 +48,11 @@ class Playback:
 
     def _refuse(self) -> None:
         failure = self._scenario.failure()
-        headers = dict(self._headers())
-        if (wait := self._scenario.retry_after) is not None:
-            headers["Retry-After"] = f"{wait:g}"
-        self._wire.answer(failure.status, self._failure_body(failure), headers)
+        refusal = self._refusal(failure)
+        self._wire.answer(failure.status, refusal.body, {**self._headers(), **refusal.headers})
 
-    async def _open(self, content_type: str, *, length: int | None = None, framed: bool = True) -> None:
-        await self._wire.open({**self._headers(), "Content-Type": content_type}, length=length, framed=framed)
+    async def _open(self, content_type: str, *, framed: bool = True) -> None:
+        await self._wire.open({**self._headers(), "Content-Type": content_type}, framed=framed)
 
     async def _play_stream(self, stream: Stream) -> None:
         framed = self._scenario.framing != "close"
@@ -112,7 +110,8 @@ class Playback:
 
     async def _ping(self, idle: bytes) -> None:
         while True:
-            await self._wire.send(idle)
+            if idle:
+                await self._wire.send(idle)
             await asyncio.sleep(self._scenario.interval)
 
     async def _play_whole(self, answer: Answer) -> None:
@@ -123,21 +122,26 @@ class Playback:
         whole = answer.whole(self._scenario.shape)
         await asyncio.sleep(whole.tokens * self._pace + (self._scenario.delay if name == "slow_first_token" else 0))
         if name in {"error_event_first", "error_event_late"}:
-            self._wire.answer(200, self._failure_body(self._scenario.failure()), self._headers())
-        elif name == "split_bytes":
-            await self._open(JSON, length=len(whole.body))
+            self._wire.answer(200, self._refusal(self._scenario.failure()).body, self._headers())
+        elif name == "split_bytes" or name in _BREAKS:
+            await self._hinder_whole(whole)
+        else:
+            self._wire.answer(200, whole.body, {**self._headers(), **whole.headers})
+
+    async def _hinder_whole(self, whole: Whole) -> None:
+        headers = {**self._headers(), "Content-Type": JSON, **whole.headers}
+        if self._scenario.name == "split_bytes":
+            await self._wire.open(headers, length=len(whole.body))
             await self._wire.send_split(whole.body)
             await self._wire.finish()
-        elif name in _BREAKS:
-            await self._break_whole(whole.body)
         else:
-            self._wire.answer(200, whole.body, self._headers())
+            await self._break_whole(whole.body, headers)
 
-    async def _break_whole(self, body: bytes) -> None:
+    async def _break_whole(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Send half of *body*, then do what goes wrong."""
         framing, half = self._scenario.framing, len(body) // 2
         length = len(body) if framing == "chunked" else None
-        await self._open(JSON, length=length, framed=framing != "close")
+        await self._wire.open(headers, length=length, framed=framing != "close")
         await self._wire.send(body[:half])
         if await self._end_badly():
             await self._wire.send(body[half:])

@@ -38,6 +38,7 @@ class Prompt:
     after_tool: bool = False
     calls: tuple[Tool, ...] = ()  # to be called now, instead of an answer in words
     schema: Mapping[str, Any] | None = None  # the answer is JSON that fits it
+    stops: tuple[str, ...] = ()  # texts before which the answer ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +57,25 @@ class ToolCall:
     name: str
     arguments: tuple[str, ...]
 
+    @property
+    def values(self) -> Any:
+        """The arguments as an object; an empty one when the limit has cut them."""
+        try:
+            return orjson.loads("".join(self.arguments))
+        except orjson.JSONDecodeError:
+            return {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What the model said. `id` is hexadecimal, `cut` means that the limit ended it."""
+    """What the model said. `id` is hexadecimal, `cut` means that the limit ended it, `stopped` is the text that did."""
 
     id: str
     reasoning: tuple[str, ...]
     text: tuple[str, ...]
     calls: tuple[ToolCall, ...]
     cut: bool
+    stopped: str | None = None
 
     @property
     def pieces(self) -> int:
@@ -74,8 +84,13 @@ class Reply:
 
     @property
     def tokens(self) -> int:
-        """The number of tokens billed for it: one for each piece, more for a huge one."""
-        return self.pieces + sum(len(piece) // 16 for piece in self.text)
+        """The number of tokens billed for it."""
+        return self.pieces - len(self.text) + sum(map(billed, self.text))
+
+
+def billed(piece: str) -> int:
+    """Return the number of tokens billed for one piece: one, and more for a huge one."""
+    return 1 + len(piece) // 16
 
 
 def tools_to_call(tools: Sequence[Tool], question: str, *, named: str | None, parallel: bool | None) -> tuple[Tool, ...]:
@@ -100,14 +115,16 @@ def compose(prompt: Prompt, shape: Shape, *, seed: int, index: int = 0) -> Reply
     name = f"{rng.getrandbits(96):024x}"
     budget = _Budget(prompt.limit)
     reasoning = budget.take(text.thoughts(topic, rng) if prompt.thinks else [])
-    words = budget.take([] if prompt.calls else _words(prompt, shape, topic, rng))
+    said, stopped = _until(prompt.stops, [] if prompt.calls else _words(prompt, shape, topic, rng))
+    words = budget.take(said)
     calls = []
     for tool in prompt.calls:
         whole = _arguments(tool, topic, rng)
         call_id = f"call_{rng.getrandbits(96):024x}"
         if pieces := budget.take(whole):
             calls.append(ToolCall(call_id, tool.name, pieces))
-    return Reply(id=name, reasoning=reasoning, text=words, calls=tuple(calls), cut=budget.cut)
+    stopped = None if budget.cut else stopped
+    return Reply(id=name, reasoning=reasoning, text=words, calls=tuple(calls), cut=budget.cut, stopped=stopped)
 
 
 class _Budget:
@@ -136,6 +153,22 @@ def _words(prompt: Prompt, shape: Shape, topic: str, rng: random.Random) -> list
     if shape.size is None:
         return words
     return [*words[:_BEFORE_BLOB], text.blob(shape.size), *words[_BEFORE_BLOB:]]
+
+
+def _until(stops: Sequence[str], pieces: list[str]) -> tuple[list[str], str | None]:
+    """Return the pieces before the first of *stops* that comes in them, and that one."""
+    said = "".join(pieces)
+    found = min(((at, stop) for stop in stops if (at := said.find(stop)) >= 0), default=None)
+    if found is None:
+        return pieces, None
+    left, stop = found
+    kept = []
+    for piece in pieces:
+        if left <= 0:
+            break
+        kept.append(piece[:left])
+        left -= len(piece)
+    return kept, stop
 
 
 def _arguments(tool: Tool, topic: str, rng: random.Random) -> list[str]:

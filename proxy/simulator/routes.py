@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from proxy.errors import MethodNotAllowed, NotFound
-from proxy.simulator.dialect import Route
+from proxy.simulator.dialect import Dialect, Route
 
 
 class Routes:
@@ -17,6 +17,10 @@ class Routes:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._patterns = [(re.compile(_pattern(route.path)), route) for route in routes]
+
+    def dialect(self, path: str) -> Dialect | None:
+        """Return the dialect that answers at *path*, whatever the method; None: nothing does."""
+        return next((route.dialect for pattern, route in self._patterns if pattern.fullmatch(path)), None)
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         """Return the route and its parameters, percent-decoded. Raises NotFound and MethodNotAllowed."""

@@ -69,9 +69,9 @@ class Scenario:
         """Return the error that this scenario is about."""
         if self.name == "rate_limit":
             words = _NO_QUOTA if self.code == "insufficient_quota" else "Rate limit reached for requests. Please try again later."
-            return Failure(status=429, kind=Kind.RATE_LIMIT, message=words, code=self.code)
+            return Failure(status=429, kind=Kind.RATE_LIMIT, message=words, code=self.code, retry_after=self.retry_after)
         words = "The server had an error while processing your request."
-        return Failure(status=self.status, kind=Kind.SERVER, message=words, code=self.code)
+        return Failure(status=self.status, kind=Kind.SERVER, message=words, code=self.code, retry_after=self.retry_after)
 
 
 def choose(header: str | None, model: str) -> Scenario:

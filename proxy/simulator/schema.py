@@ -11,6 +11,11 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final
 
+FREE_OBJECT: Final = {
+    "type": "object",
+    "properties": {"answer": {"type": "string"}, "sure": {"type": "boolean"}},
+}  # where any object will do
+
 _MAX_DEPTH: Final = 6
 _MAX_VALUES: Final = 300
 _MAX_ITEMS: Final = 8

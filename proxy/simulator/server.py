@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from typing import Any, Final
 
 from aiohttp import web
@@ -97,25 +98,27 @@ class Simulator:
 
     async def _answer(self, request: web.Request, wire: Wire) -> None:
         begun = time.monotonic()
-        dialect = openai.DIALECT
+        name = uuid.uuid4().hex
+        path = request.rel_url.raw_path
+        dialect = self._routes.dialect(path) or openai.DIALECT
         try:
-            route, parameters = self._routes.find(request.method, request.rel_url.raw_path)
+            route, parameters = self._routes.find(request.method, path)
             dialect = route.dialect
-            answer = route.read(await self._call(request, parameters))
+            answer = route.read(await self._call(request, parameters, name))
             scenario = choose(request.headers.get(HEADER), answer.model)
         except ProxyError as error:
-            _refuse(wire, dialect, error)
+            _refuse(wire, dialect, error, name)
             return
         playback = Playback(
             wire,
             scenario,
             pace=self._pace,
-            headers=lambda: dialect.headers(int((time.monotonic() - begun) * 1000)),
-            failure_body=dialect.failure,
+            headers=lambda: dialect.headers(name, int((time.monotonic() - begun) * 1000)),
+            refuse=lambda failure: dialect.refuse(failure, name),
         )
         await playback.run(answer)
 
-    async def _call(self, request: web.Request, parameters: dict[str, str]) -> Call:
+    async def _call(self, request: web.Request, parameters: dict[str, str], name: str) -> Call:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge as exc:
@@ -124,15 +127,19 @@ class Simulator:
             method=request.method,
             path=request.rel_url.raw_path,
             parameters=parameters,
+            query=request.query,
+            headers=request.headers,
             body=body,
+            id=name,
             born=self._born,
             seed=self._seed,
         )
 
 
-def _refuse(wire: Wire, dialect: Dialect, error: ProxyError) -> None:
+def _refuse(wire: Wire, dialect: Dialect, error: ProxyError, name: str) -> None:
     failure = Failure.of(error)
-    headers = dialect.headers(0)
+    refusal = dialect.refuse(failure, name)
+    headers = {**dialect.headers(name, 0), **refusal.headers}
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)
-    wire.answer(failure.status, dialect.failure(failure), headers)
+    wire.answer(failure.status, refusal.body, headers)

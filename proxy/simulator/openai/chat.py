@@ -15,6 +15,7 @@ from proxy.simulator.dialect import Answer, Call, Event, Failure, Part, Whole
 from proxy.simulator.fields import Fields
 from proxy.simulator.openai import common
 from proxy.simulator.reply import Prompt, Reply, Shape, Tool, compose
+from proxy.simulator.schema import FREE_OBJECT
 
 _ROLES: Final = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
 _TOOL_ROLES: Final = frozenset({"tool", "function"})
@@ -152,7 +153,7 @@ def _tools(body: Fields) -> list[Tool]:
 
 def _schema(wanted: Fields) -> Fields | None:
     if wanted.get("type") == "json_object":
-        return common.FREE_OBJECT
+        return FREE_OBJECT
     if wanted.get("type") != "json_schema":
         return None
     return fields.table(fields.table(wanted, "json_schema"), "schema")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
 from proxy.errors import BadRequest, Kind
-from proxy.simulator.dialect import Dialect, Failure
+from proxy.simulator.dialect import Dialect, Failure, Refusal, retry_after
 from proxy.simulator.fields import Fields
 from proxy.simulator.reply import Reply, Tool, tools_to_call
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 PROCESSING: Final = b": OPENROUTER PROCESSING\n\n"  # OpenAI itself stays silent; OpenRouter speaks this dialect and does not
 DONE: Final = b"data: [DONE]\n\n"
-
-FREE_OBJECT: Final = {"type": "object", "properties": {"answer": {"type": "string"}, "sure": {"type": "boolean"}}}  # JSON mode
 
 _TYPES: Final = {
     Kind.RATE_LIMIT: "requests",
@@ -28,10 +25,10 @@ _TYPES: Final = {
 _NO_QUOTA: Final = "insufficient_quota"
 
 
-def headers(milliseconds: int) -> dict[str, str]:
-    """Return the headers of one answer that took *milliseconds* to begin; its request id is its own."""
+def headers(name: str, milliseconds: int) -> dict[str, str]:
+    """Return the headers of one answer that took *milliseconds* to begin."""
     return {
-        "x-request-id": f"req_{uuid.uuid4().hex}",
+        "x-request-id": f"req_{name}",
         "openai-processing-ms": str(milliseconds),
         "openai-version": "2020-10-01",
         "openai-organization": "simulator",
@@ -50,9 +47,9 @@ def error_object(failure: Failure) -> dict[str, Any]:
     return {"message": failure.message, "type": kind, "param": failure.param, "code": failure.code}
 
 
-def error_body(failure: Failure) -> bytes:
-    """Return the JSON body of an error answer; `error` is its first key, without a space, as go-openai wants it."""
-    return orjson.dumps({"error": error_object(failure)})
+def refuse(failure: Failure, _: str) -> Refusal:
+    """Return an error answer; `error` is the first key of its body, without a space, as go-openai wants it."""
+    return Refusal(orjson.dumps({"error": error_object(failure)}), retry_after(failure))
 
 
 def data_frame(data: Mapping[str, Any]) -> bytes:
@@ -120,4 +117,4 @@ def _named(choice: object) -> str | None:
     return name if isinstance(name, str) else None
 
 
-DIALECT: Final = Dialect(failure=error_body, headers=headers)
+DIALECT: Final = Dialect(refuse=refuse, headers=headers)

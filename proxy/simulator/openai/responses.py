@@ -15,6 +15,7 @@ from proxy.simulator.fields import Fields
 from proxy.simulator.openai import common
 from proxy.simulator.openai.output import Item, items_of
 from proxy.simulator.reply import Prompt, Reply, Shape, Tool, compose
+from proxy.simulator.schema import FREE_OBJECT
 
 _ITEM_TOKENS: Final = 4  # what an item costs besides its text
 _TOOL_TOKENS: Final = 40  # what the definition of a tool costs
@@ -181,5 +182,5 @@ def _tools(body: Fields) -> list[Tool]:
 
 def _schema(wanted: Fields) -> Fields | None:
     if wanted.get("type") == "json_object":
-        return common.FREE_OBJECT
+        return FREE_OBJECT
     return fields.table(wanted, "schema") if wanted.get("type") == "json_schema" else None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -36,6 +37,13 @@ def test_body_is_read() -> None:
         (fields.table, []),
         (fields.tables, {}),
         (fields.tables, [1]),
+        (fields.texts, "a"),
+        (fields.texts, ["a", 1]),
+        (fields.texts, ["a", " "]),
+        (partial(fields.number, most=2), -0.1),
+        (partial(fields.number, most=2), 2.1),
+        (partial(fields.number, most=2), True),
+        (partial(fields.number, most=2), "1"),
     ],
 )
 def test_value_of_the_wrong_kind_is_refused_by_name(read: Callable[..., object], value: object) -> None:
@@ -57,6 +65,11 @@ def test_value_of_the_wrong_kind_is_refused_by_name(read: Callable[..., object],
         (fields.table, None, {}),
         (fields.tables, [{"a": 1}], [{"a": 1}]),
         (fields.tables, None, []),
+        (fields.texts, ["a", "b"], ("a", "b")),
+        (fields.texts, None, ()),
+        (partial(fields.number, most=2), 2, 2.0),
+        (partial(fields.number, most=2), 0.5, 0.5),
+        (partial(fields.number, most=2), None, None),
     ],
 )
 def test_value_of_the_right_kind_is_returned_and_null_is_absent(

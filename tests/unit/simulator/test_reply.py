@@ -100,3 +100,33 @@ def test_two_tools_are_called_when_the_question_or_the_client_asks_for_two() -> 
     assert tools_to_call(tools, "Check both, please", named=None, parallel=False) == (WEATHER,)
     assert tools_to_call([WEATHER], "two cities", named=None, parallel=None) == (WEATHER, WEATHER)
     assert tools_to_call(tools, "two clocks", named="clock", parallel=None) == (CLOCK, CLOCK)
+
+
+def test_answer_ends_before_the_first_stop_sequence() -> None:
+    whole = "".join(compose(PROMPT, Shape(), seed=0).text)
+    late, early = whole[40:45], whole[20:25]
+
+    reply = compose(asked(stops=("not in it", late, early)), Shape(), seed=0)
+
+    assert "".join(reply.text) == whole[: whole.index(early)]
+    assert (reply.stopped, reply.cut) == (early, False)
+
+
+def test_answer_without_a_stop_sequence_goes_on() -> None:
+    assert compose(asked(stops=("not in it",)), Shape(), seed=0) == compose(PROMPT, Shape(), seed=0)
+
+
+def test_limit_before_a_stop_sequence_is_what_ended_it() -> None:
+    whole = "".join(compose(PROMPT, Shape(), seed=0).text)
+
+    reply = compose(asked(stops=(whole[60:70],), limit=3), Shape(), seed=0)
+
+    assert (reply.cut, reply.stopped) == (True, None)
+
+
+def test_arguments_of_a_call_are_an_object_and_an_empty_one_when_cut() -> None:
+    (whole,) = compose(asked(calls=(WEATHER,)), Shape(), seed=0).calls
+    (cut,) = compose(asked(calls=(WEATHER,), limit=2), Shape(), seed=0).calls
+
+    assert whole.values.keys() == {"city"}
+    assert cut.values == {}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.errors import MethodNotAllowed, NotFound
-from proxy.simulator.dialect import Answer, Call, Route, Whole
+from proxy.simulator.dialect import Answer, Call, Dialect, Route, Whole
 from proxy.simulator.openai import DIALECT
 from proxy.simulator.routes import Routes
 
@@ -44,3 +44,8 @@ def test_known_path_with_another_method_names_the_allowed_ones() -> None:
         ROUTES.find("DELETE", "/v1/things")
 
     assert refused.value.allowed == ("GET", "POST")
+
+
+@pytest.mark.parametrize(("path", "dialect"), [("/v1/things", DIALECT), ("/v1/things/a:run", DIALECT), ("/v2/things", None)])
+def test_path_has_a_dialect_whatever_the_method(path: str, dialect: Dialect | None) -> None:
+    assert ROUTES.dialect(path) is dialect

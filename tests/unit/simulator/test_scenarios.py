@@ -113,3 +113,8 @@ def test_failures_say_what_they_are() -> None:
     assert (broke.status, broke.code) == (429, "insufficient_quota")
     assert "quota" in broke.message
     assert (failed.status, failed.kind) == (500, Kind.SERVER)
+
+
+@pytest.mark.parametrize("name", ["rate_limit", "server_error"])
+def test_failures_say_when_to_come_back(name: str) -> None:
+    assert choose(f"{name};retry_after=7", "").failure().retry_after == 7.0

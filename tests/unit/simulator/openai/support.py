@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from proxy.simulator.dialect import Answer, Call, Part
-from proxy.simulator.reply import Shape
+from proxy.simulator.dialect import Part
+from tests.unit.simulator.asking import BORN, Read, call, events_of, whole_of
 
-BORN = 1_790_000_000
-
-Read = Callable[[Call], Answer]
-
-
-def call(body: Any = None, **parameters: str) -> Call:
-    """Return a call with *body* as JSON, or with bytes as they are."""
-    data = body if isinstance(body, bytes) else orjson.dumps(body)
-    return Call(method="POST", path="/", parameters=parameters, body=data, born=BORN, seed=0)
+__all__ = ["BORN", "call", "chunks", "frames", "whole"]
 
 
 def whole(read: Read, body: Any, **shape: int) -> Any:
     """Return the answer in one JSON object."""
-    return orjson.loads(read(call(body)).whole(Shape(**shape)).body)
+    return whole_of(read(call(body)), **shape)
 
 
 def frames(read: Read, body: Any, **shape: int) -> list[tuple[bytes, Part]]:
     """Return the answer's events, as bytes and part."""
-    stream = read(call({**body, "stream": True})).stream
-    assert stream is not None
-    return [(event.bytes, event.part) for event in stream.events(Shape(**shape))]
+    return [(event.bytes, event.part) for event in events_of(read(call({**body, "stream": True})), **shape)]
 
 
 def chunks(read: Read, body: Any, **shape: int) -> list[Any]:

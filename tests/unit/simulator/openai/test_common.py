@@ -22,18 +22,18 @@ TOOLS = [Tool("weather"), Tool("clock")]
     ],
 )
 def test_error_body_has_four_fields_and_the_type_of_its_kind(kind: Kind, code: str | None, word: str) -> None:
-    body = common.error_body(Failure(status=400, kind=kind, message="Oh.", code=code, param="n"))
+    body = common.refuse(Failure(status=400, kind=kind, message="Oh.", code=code, param="n"), "ab12").body
 
     assert body.startswith(b'{"error":{')
     assert orjson.loads(body) == {"error": {"message": "Oh.", "type": word, "param": "n", "code": code}}
 
 
 def test_headers_are_those_of_openai() -> None:
-    headers = common.headers(12)
+    headers = common.headers("ab12", 12)
 
     assert headers["openai-processing-ms"] == "12"
     assert headers["openai-version"] == "2020-10-01"
-    assert headers["x-request-id"].startswith("req_")
+    assert headers["x-request-id"] == "req_ab12"
     assert {
         f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")
     } <= headers.keys()
