@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from proxy.errors import BodyTooLarge, MethodNotAllowed, ProxyError
-from proxy.simulator import anthropic, gemini, openai
+from proxy.simulator import anthropic, bedrock, gemini, openai
 from proxy.simulator.dialect import Call, Dialect, Failure
 from proxy.simulator.playback import Playback
 from proxy.simulator.routes import Routes
@@ -39,7 +39,7 @@ class Simulator:
         self._seed = seed
         self._max_body = max_body
         self._born = int(time.time())
-        self._routes = Routes((*anthropic.ROUTES, *gemini.ROUTES, *openai.ROUTES))
+        self._routes = Routes((*anthropic.ROUTES, *gemini.ROUTES, *bedrock.ROUTES, *openai.ROUTES))
         self._runner: web.AppRunner | None = None
         self._running: set[asyncio.Task[Any]] = set()
         self.finished = 0
