@@ -1,4 +1,4 @@
-"""The official Node client as a program: installs what the lock file says, once, and runs uses of it."""
+"""The official Node clients as programs: installs what the lock file says, once, and runs uses of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.house import KEY, House
 FOLDER: Final = Path(__file__).parent / "node"
 LOCK: Final = FOLDER / "package-lock.json"
 STAMP: Final = FOLDER / "node_modules" / ".installed"
-PROGRAM: Final = FOLDER / "client.mjs"
+OPENAI: Final = FOLDER / "client.mjs"
 NEWEST_NEEDS: Final = 22  # the major version of Node
 WITHIN: Final = 20.0  # seconds for one run
 
@@ -56,10 +56,12 @@ def newest_node() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class NodeClient:
-    """One major version of the client on one Node."""
+    """One major version of a client on one Node; *base* is what its base URL has behind the proxy's own."""
 
     node: Path
     sdk: str
+    program: Path = OPENAI
+    base: str = "/v1"
 
     async def use(self, house: House, *uses: str, scenario: str = "ok;pace=0", key: str = KEY, **options: Any) -> Any:
         """Run some of the program's uses, all at once, and return what each has told."""
@@ -73,10 +75,10 @@ class NodeClient:
         self, house: House, uses: Sequence[str], scenario: str, *, key: str = KEY, options: dict[str, Any] | None = None
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         """Start some of the program's uses; only base URL and key are the proxy's. At the end the program has ended."""
-        wanted = {"sdk": self.sdk, "baseURL": f"{house.url}/v1", "apiKey": key}
+        wanted = {"sdk": self.sdk, "baseURL": f"{house.url}{self.base}", "apiKey": key}
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            *(self.node, PROGRAM, json.dumps({**wanted, "uses": uses, "scenario": scenario, "options": options or {}})),
+            *(self.node, self.program, json.dumps({**wanted, "uses": uses, "scenario": scenario, "options": options or {}})),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,

@@ -19,16 +19,13 @@ from tests.support.claude import (
     MESSAGES,
     OVERLOADED,
     PING,
-    STARTED,
+    THOUGHTS,
+    TOOLS,
     WHOLE,
     ask_claude,
-    began,
     claude,
-    delta,
-    ended,
     message,
     refused,
-    stopped,
 )
 from tests.support.client import End, Response
 from tests.support.house import BEARER, KEY, House, open_house
@@ -36,30 +33,6 @@ from tests.support.steps import Step
 from tests.support.upstream import Drip, Fin, Gate, Hang, Reply, Rst, Upstream, answer, stream
 from tests.support.whatwg import Event, events
 
-TOOLS = (
-    BEGUN
-    + delta("text", text="Let me look.")
-    + ended()
-    + began({"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}, 1)
-    + delta("input_json", 1, partial_json="")
-    + delta("input_json", 1, partial_json='{"city": "Oslo"}')
-    + ended(1)
-    + began({"type": "tool_use", "id": "toolu_2", "name": "clock", "input": {}}, 2)
-    + delta("input_json", 2, partial_json="{}")
-    + ended(2)
-    + stopped("tool_use")
-)
-THOUGHTS = (
-    STARTED
-    + began({"type": "thinking", "thinking": "", "signature": ""})
-    + delta("thinking", thinking="Hm")
-    + PING
-    + delta("signature", signature="EqQB")
-    + ended()
-    + began({"type": "redacted_thinking", "data": "EmwK"}, 1)
-    + ended(1)
-    + stopped(output_tokens_details={"thinking_tokens": 9})
-)
 SOON = {"commit_after": "100ms"}
 
 

@@ -60,6 +60,30 @@ BEGUN: Final = STARTED + began({"type": "text", "text": ""})
 HI: Final = delta("text", text="Hi")
 ENDED: Final = ended() + stopped()
 WHOLE: Final = BEGUN + HI + ENDED
+TOOLS: Final = (
+    BEGUN
+    + delta("text", text="Let me look.")
+    + ended()
+    + began({"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}, 1)
+    + delta("input_json", 1, partial_json="")
+    + delta("input_json", 1, partial_json='{"city": "Oslo"}')
+    + ended(1)
+    + began({"type": "tool_use", "id": "toolu_2", "name": "clock", "input": {}}, 2)
+    + delta("input_json", 2, partial_json="{}")
+    + ended(2)
+    + stopped("tool_use")
+)
+THOUGHTS: Final = (
+    STARTED
+    + began({"type": "thinking", "thinking": "", "signature": ""})
+    + delta("thinking", thinking="Hm")
+    + PING
+    + delta("signature", signature="EqQB")
+    + ended()
+    + began({"type": "redacted_thinking", "data": "EmwK"}, 1)
+    + ended(1)
+    + stopped(output_tokens_details={"thinking_tokens": 9})
+)
 OVERLOADED: Final = named("error", error={"type": "overloaded_error", "message": "Overloaded"}, request_id="req_1")
 
 
