@@ -136,7 +136,6 @@ class Server:
             keepalive_timeout=settings.limits.keepalive_timeout,
             access_log=None,
             auto_decompress=False,
-            lingering_time=5.0,
             read_bufsize=64 * 1024,
             max_line_size=16384,
             max_field_size=16384,

@@ -5,7 +5,8 @@ This is the one file that touches private attributes of aiohttp; each use is mar
 
 - unreadable heads are answered by aiohttp in plain text, with the offending bytes in it and in the error log;
 - a head may trickle in for as long as an idle connection may live, because aiohttp has one deadline for both;
-- a connection whose reading is paused does not notice that its client left.
+- a connection whose reading is paused does not notice that its client left;
+- each request would cost a task of its own, two more turns of the event loop, and a writer that nothing is written with.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.http import RawRequestMessage, StreamWriter
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import _ErrInfo
+from aiohttp.web_protocol import ERROR, _ErrInfo
 
 from proxy.downstream.departure import DepartureWatch
-from proxy.downstream.response import BEGUN, reset
+from proxy.downstream.response import BEGUN, CLOSED, reset
 from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
 
 WRITE_HIGH: Final = 64 * 1024  # bytes in user space for one client before its upstream is paused
+LINGERING: Final = 5.0  # seconds for which the rest of a body is read that nobody has wanted
 
 log = logging.getLogger("proxy.downstream")
 
@@ -45,7 +48,7 @@ class Exchanging(Protocol):
 class ClientConnection(web.RequestHandler):
     """One client connection; serves one request at a time."""
 
-    __slots__ = ("_departure", "_head_since", "_seen", "exchanging", "listener")
+    __slots__ = ("_departure", "_head_since", "_seen", "_writer", "exchanging", "listener")
 
     def __init__(self, listener: PublicServer, **kwargs: Any) -> None:
         super().__init__(listener, **kwargs)
@@ -54,12 +57,22 @@ class ClientConnection(web.RequestHandler):
         self._head_since: float | None = None
         self._seen = False  # whether any byte of the awaited head has come
         self._departure = DepartureWatch(self._loop, self.abort)
+        self._writer = StreamWriter(self, self._loop)  # what responses wait for a slow client with
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if self.transport is not None:
             self.transport.set_write_buffer_limits(high=WRITE_HIGH)
         self._await_head(seen=False)
+
+    async def start(self) -> None:
+        """Serve one request after another, in the connection's own task, which aiohttp cancels when the client leaves."""
+        try:
+            while await self._served(*await self._next_message()):
+                self._await_next()
+        finally:
+            if self.transport is not None:
+                self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -95,8 +108,10 @@ class ClientConnection(web.RequestHandler):
             self._departure.start(self.transport.get_extra_info("socket").fileno())
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        self._departure.stop()
-        super().resume_reading(resume_parser)
+        # aiohttp private: whether reading is paused at all; its body reader asks each time, and the parser would be run for it
+        if self._reading_paused:
+            self._departure.stop()
+            super().resume_reading(resume_parser)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -128,7 +143,7 @@ class ClientConnection(web.RequestHandler):
         """Answer what aiohttp could not read, or our own failure, in JSON and without a byte of the client's."""
         del message
         if BEGUN in request:
-            raise ConnectionError("the response has begun and cannot be replaced")
+            return CLOSED  # it cannot be replaced any more
         error: ProxyError
         if status == 400:
             error = (
@@ -143,6 +158,63 @@ class ClientConnection(web.RequestHandler):
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Keep aiohttp from logging what it could not read: such lines have held credentials."""
+
+    async def _next_message(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
+        if not self._messages:  # aiohttp private: where it queues requests
+            # aiohttp private: what it wakes when a request comes, and cancels when none is wanted any more
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        message = self._messages.popleft()  # aiohttp private: as above
+        if self._parser is not None:
+            self._parser.message_consumed()  # aiohttp private: it stops at so many that nobody has taken
+        return message
+
+    async def _served(self, message: RawRequestMessage | _ErrInfo, body: StreamReader) -> bool:
+        """Serve one request; tells whether another may follow on this connection."""
+        readable = message if isinstance(message, RawRequestMessage) else ERROR
+        task = cast("asyncio.Task[None]", asyncio.current_task(self._loop))
+        request = self.listener.request_factory(readable, body, self, self._writer, task)
+        # aiohttp private: whose body is to fail when the connection is lost
+        self._current_request = request
+        try:
+            response = await self._response_to(request, message)
+            # aiohttp private: the client had asked for another protocol; as nobody switches, what came behind is HTTP
+            if self._upgraded or self.writing_paused:
+                await self.finish_response(request, response, None)
+            # closing a socket with unread bytes in it would destroy the answer on its way
+            read = body.is_eof() or await self._discarded(body)
+        finally:
+            self._current_request = None
+        # aiohttp private: what `close` and `force_close` have set
+        return read and bool(response.keep_alive) and not self._close and not self._force_close
+
+    async def _response_to(self, request: web.BaseRequest, message: RawRequestMessage | _ErrInfo) -> web.StreamResponse:
+        if isinstance(message, _ErrInfo):
+            return self.handle_error(request, message.status, message.exc)
+        try:
+            return await self.listener.request_handler(request)
+        except Exception as exc:  # noqa: BLE001 - logged and answered
+            return self.handle_error(request, exc=exc)
+
+    async def _discarded(self, body: StreamReader) -> bool:
+        """Read for a while what nobody has wanted; tells whether that was all of it."""
+        try:
+            async with asyncio.timeout(LINGERING):
+                while not body.is_eof():
+                    await body.readany()
+        except Exception:  # noqa: BLE001 - too slow or broken, it comes to the same
+            return False
+        return True
+
+    def _await_next(self) -> None:
+        # aiohttp private: the timer that closes a connection which is idle for too long, and the time it looks at
+        self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
+        if self._keepalive_handle is None:
+            # aiohttp private: as above
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
     def _await_head(self, *, seen: bool) -> None:
         if self._head_since is None or seen:

@@ -15,10 +15,11 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, _ErrInfo
 from proxy.downstream import ClientConnection, Downstream
 from proxy.downstream import connection as connection_module
 from proxy.downstream.connection import WRITE_HIGH
+from proxy.downstream.departure import DepartureWatch
 from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
 from tests.support.handclock import HandClock
 from tests.support.loops import FACTORIES
-from tests.support.transports import turns
+from tests.support.transports import RecordingSocket, turns
 from tests.unit.downstream.listening import GET, Client, Listener, listening
 
 TIMEOUT = 10.0
@@ -26,7 +27,11 @@ HALF, REST = GET[:20], GET[20:]
 CHUNKED = b"POST / HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 9\r\n\r\n"
 SECRET = b"sk-a-secret-of-the-client"
-PRIVATE = {"_buffer_paused", "_current_request", "_loop", "_messages", "_request_count", "_waiter"}
+UPGRADE = b"GET / HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+PRIVATE = {
+    *("_buffer_paused", "_close", "_current_request", "_force_close", "_keepalive_handle", "_loop", "_messages", "_parser"),
+    *("_next_keepalive_close_time", "_process_keepalive", "_reading_paused", "_request_count", "_upgraded", "_waiter"),
+}
 
 
 @pytest.fixture
@@ -143,6 +148,139 @@ async def test_aiohttp_queues_what_it_could_not_read_behind_the_request_that_is_
 
     assert client.connection._current_request is listener.requests[0]
     assert [type(message) for message, _ in client.connection._messages] == [_ErrInfo]
+
+
+async def test_aiohttp_is_told_that_a_request_was_taken_or_its_parser_would_stop(listener: Listener) -> None:
+    client = await listener.connect()
+
+    for _ in range(2 * MAX_MSG_QUEUE_SIZE):
+        await have_answered(listener, client)
+
+    assert client.transport.sent.count(b"HTTP/1.1 200") == 2 * MAX_MSG_QUEUE_SIZE
+
+
+async def test_aiohttp_reads_as_http_what_follows_an_upgrade_that_nobody_made(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(UPGRADE + GET)
+    upgraded, at_once = client.connection._upgraded, len(listener.requests)
+
+    await listener.answer(Downstream(listener.requests[0]).answer(200, (), b"hello"))
+    await listener.answer(Downstream(listener.requests[1]).answer(200, (), b"hello"))
+
+    assert (upgraded, at_once) == (True, 1)
+    assert client.transport.sent.count(b"hello") == 2
+
+
+async def test_aiohttp_closes_a_connection_that_is_idle_for_too_long_by_this_timer(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await listener.connect()
+    connection, loop, now = client.connection, asyncio.get_running_loop(), time.monotonic() + 1000.0
+    monkeypatch.setattr(loop, "time", lambda: now)
+    await have_answered(listener, client)
+    due = connection._next_keepalive_close_time
+
+    assert due == now + 650.0, "counted from the end of the last answer"
+    connection._process_keepalive()
+    assert client.transport.ended == ""
+    assert connection._keepalive_handle is not None
+    now = due
+    connection._process_keepalive()
+    assert client.transport.ended == "close"
+
+
+async def test_aiohttp_arms_that_timer_again_for_a_connection_whose_answer_outlived_it(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(GET)
+    client.connection._next_keepalive_close_time = 0.0
+    client.connection._process_keepalive()
+    during = client.connection._keepalive_handle
+
+    await listener.answer(Downstream(listener.requests[0]).answer(200, (), b"hello"))
+    behind = client.connection._keepalive_handle
+
+    assert during is None, "it has gone off while nobody was idle"
+    assert behind is not None
+
+
+async def test_aiohttp_stops_reading_a_body_that_nobody_takes_and_says_so_here(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[str] = []
+    monkeypatch.setattr(DepartureWatch, "start", lambda self, descriptor: watched.append("start"))
+    monkeypatch.setattr(DepartureWatch, "stop", lambda self: watched.append("stop"))
+    monkeypatch.setattr(RecordingSocket, "fileno", lambda self: 9, raising=False)
+    client = await listener.connect()
+    await client.send(b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 2000000\r\n\r\n" + b"x" * 1_000_000)
+    before = client.transport.reading, client.connection._reading_paused
+
+    body = await listener.requests[0].content.readany()
+
+    assert before == (False, True)
+    assert (client.transport.reading, client.connection._reading_paused) == (True, False)
+    assert len(body) == 1_000_000
+    assert watched == ["start", "stop"], "a body that is read in good time does not even ask"
+
+
+@pytest.mark.parametrize("how", ["close", "force_close"])
+async def test_aiohttp_has_a_connection_closed_behind_the_answer_that_is_being_given(listener: Listener, how: str) -> None:
+    client = await listener.connect()
+    await client.send(GET + GET)
+    getattr(client.connection, how)()
+
+    await listener.answer(Downstream(listener.requests[0]).answer(200, (), b"hello"))
+
+    assert client.transport.ended == "close"
+    assert len(listener.requests) == 1
+
+
+# Bodies that nobody wants.
+
+
+async def test_rest_of_a_body_is_read_before_the_next_request_is_served(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(POST + b"1234")
+    await listener.answer(Downstream(listener.requests[0]).answer(200, (), b"hello"))
+    kept = client.transport.ended == ""
+
+    await client.send(b"56789" + GET)
+
+    assert kept
+    assert len(listener.requests) == 2
+
+
+async def test_rest_of_a_body_is_read_before_a_connection_is_closed(listener: Listener) -> None:
+    """A socket that is closed with unread bytes in it sends a RST, and the client may never see the answer."""
+    client = await listener.connect()
+    await client.send(POST + b"1234")
+    await listener.answer(Downstream(listener.requests[0], closing=True).answer(413, (), b"too much"))
+    kept = client.transport.ended == ""
+
+    await client.send(b"56789")
+
+    assert kept
+    assert client.transport.ended == "close"
+
+
+async def test_rest_of_a_body_is_not_waited_for_for_ever(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "LINGERING", 0.0)
+    client = await listener.connect()
+    await client.send(POST + b"1234")
+
+    await listener.answer(Downstream(listener.requests[0]).answer(200, (), b"hello"))
+
+    assert client.transport.ended == "close"
+
+
+async def test_rest_of_a_body_that_turns_out_to_be_broken_ends_the_connection(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(CHUNKED + b"2\r\nhi\r\n")
+    await listener.answer(Downstream(listener.requests[0]).answer(200, (), b"hello"))
+
+    await client.send(b"zz\r\n")
+
+    assert client.transport.ended == "close"
+    assert client.transport.sent.count(b"HTTP/1.1 ") == 1
 
 
 # Slow heads.
