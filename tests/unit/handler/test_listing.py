@@ -41,7 +41,7 @@ def test_a_name_that_is_none_is_not_displayed(name: Any) -> None:
     assert anthropic_entry({"id": "m", "name": name})["display_name"] == "m"
 
 
-@pytest.mark.parametrize("created", [None, 0, "x", float("nan"), 10**30, -(10**30), []])
+@pytest.mark.parametrize("created", [None, 0, "x", float("nan"), 2**40, 2**60, 10**30, -(10**30), []])
 def test_a_second_that_cannot_be_told_is_the_epoch(created: Any) -> None:
     assert anthropic_entry({"id": "m", "created": created})["created_at"] == "1970-01-01T00:00:00Z"
 
