@@ -8,11 +8,12 @@ from typing import Final
 from proxy.providers.anthropic import Anthropic
 from proxy.providers.base import Asked, Provider
 from proxy.providers.openai import OpenAi
+from proxy.providers.simulator import Simulator
 
 __all__ = ["PROVIDERS", "Asked", "Provider"]
 
 PROVIDERS: Final[Mapping[str, type[Provider]]] = {
     "openai": OpenAi,
     "anthropic": Anthropic,
-    "simulator": OpenAi,
+    "simulator": Simulator,
 }

@@ -1,11 +1,17 @@
 // Uses of Anthropic's official client against a base URL, all at once; prints what came of each as one line of JSON.
 //
-//   node anthropic.mjs '{"sdk": "@anthropic-ai/sdk", "baseURL": "…", "apiKey": "…", "uses": ["message"], "options": {}}'
+//   node anthropic.mjs '{"sdk": "@anthropic-ai/sdk", "baseURL": "…", "apiKey": "…", "uses": ["message"], "scenario": "ok", "options": {}}'
 
 const wanted = JSON.parse(process.argv[2]);
 const { default: Anthropic } = await import(wanted.sdk);
 
-const client = new Anthropic({ baseURL: wanted.baseURL, apiKey: wanted.apiKey, maxRetries: 0, ...wanted.options });
+const client = new Anthropic({
+  baseURL: wanted.baseURL,
+  apiKey: wanted.apiKey,
+  maxRetries: 0,
+  defaultHeaders: { "X-Test-Scenario": wanted.scenario },
+  ...wanted.options,
+});
 const asked = { model: "claude-x", max_tokens: 99, messages: [{ role: "user", content: "On tea" }] };
 const textOf = (message) => message.content.map((block) => block.text ?? "").join("");
 
