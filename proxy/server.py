@@ -108,7 +108,7 @@ class Server:
         tls.set_alpn_protocols(["http/1.1"])
         self._network = Network(Addresses(asyncio.get_running_loop()), tls)
         self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        self.metrics = Metrics(live=self._live, circuits=self._circuits)
+        self.metrics = Metrics(live=self._live, circuits=self._circuits, draining=lambda: self.lifecycle.draining)
         self._writer = LineWriter(log_to if log_to is not None else sys.stdout.fileno())
         self.metrics.log_lines_dropped = lambda: self._writer.dropped
 

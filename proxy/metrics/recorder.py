@@ -39,7 +39,8 @@ class Metrics:
 
     *live* yields the exchanges that run: each from its admission until the loop callback in which `record` gets it, and not
     after, or it would be counted twice. *circuits* maps upstreams to 0 (closed), 1 (half open) or 2 (open);
-    *log_lines_dropped* says how many lines the log has lost. All three are read at each scrape and may be set later.
+    *log_lines_dropped* says how many lines the log has lost, *draining* whether the process is about to end. All of them
+    are read at each scrape and may be set later.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Metrics:
         live: Live = tuple,
         circuits: Circuits = dict,
         log_lines_dropped: Callable[[], int] = int,
+        draining: Callable[[], bool] = bool,
     ) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
         self.live = live
         self.circuits = circuits
         self.log_lines_dropped = log_lines_dropped
+        self.draining = draining
         self._last_reload_success = True
         self._streams = StreamTotals()
         self._requests = RequestTotals()
@@ -109,6 +112,11 @@ class Metrics:
             "llm_proxy_log_lines_dropped_total",
             "Log lines lost because they could not be written in time.",
             value=self.log_lines_dropped(),
+        )
+        yield GaugeMetricFamily(
+            "llm_proxy_draining",
+            "Whether the process only lets come to its end what runs (1), or takes on new work (0).",
+            value=float(self.draining()),
         )
         yield GaugeMetricFamily(
             "llm_proxy_config_last_reload_success",

@@ -155,6 +155,7 @@ async def test_process_still_accepts_during_the_grace_and_not_after_it(tmp_path:
 
         signalled = process.signal()
         await process.until_ready_says(503, within=0.5)
+        _, measured = await process.admin("/metrics")
         async with process.client() as late:
             response = await late.request("POST", CHAT, BEARER, chat(stream=False))
             await response.read()
@@ -167,6 +168,7 @@ async def test_process_still_accepts_during_the_grace_and_not_after_it(tmp_path:
 
         assert (response.status, response.json(), response.header("connection")) == (200, {"during": "grace"}, "close")
         assert health == 503
+        assert "\nllm_proxy_draining 1.0\n" in measured
         assert 0.9 < closed - signalled < 2
         assert (held.end, code) == (End.CLEAN, 0)
 
