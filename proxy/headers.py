@@ -56,7 +56,7 @@ _SEPARATOR: Final = re.compile(rb"/|\\|%2f|%5c", re.IGNORECASE)
 _DOT: Final = re.compile(rb"%2e", re.IGNORECASE)
 _AMBIGUOUS: Final = re.compile(rb"%2e|%2f|%5c|%3b|%00|//|;", re.IGNORECASE)
 # below these, a segment may be a name with escapes of its own
-_OPAQUE: Final = (b"/upstream/", b"/model/", b"/v1/models/", b"/v1beta/models/", b"/openai/v1/models/")
+_OPAQUE: Final = (b"/upstream/", b"/model/", b"/v1/models/", b"/v1beta/models/", b"/openai/v1/models/", b"/openai/deployments/")
 _MOST_HOPS: Final = 32
 _MOST_KNOWN: Final = 1024  # peers choose names and addresses: what is remembered of them is bounded
 _LONGEST_PATTERN: Final = 2048

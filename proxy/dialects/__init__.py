@@ -8,10 +8,24 @@ from proxy.dialects.endpoints import (
     COUNT_TOKENS,
     EMBEDDINGS,
     ENDPOINTS,
+    GEMINI,
+    GEMINI_STREAM,
     MESSAGES,
     PLAIN,
     RESPONSES,
     Endpoint,
 )
 
-__all__ = ["CHAT", "COMPLETIONS", "COUNT_TOKENS", "EMBEDDINGS", "ENDPOINTS", "MESSAGES", "PLAIN", "RESPONSES", "Endpoint"]
+__all__ = [
+    "CHAT",
+    "COMPLETIONS",
+    "COUNT_TOKENS",
+    "EMBEDDINGS",
+    "ENDPOINTS",
+    "GEMINI",
+    "GEMINI_STREAM",
+    "MESSAGES",
+    "PLAIN",
+    "RESPONSES",
+    "Endpoint",
+]

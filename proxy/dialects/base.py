@@ -114,6 +114,11 @@ class Dialect(abc.ABC):
     stream_type = b"text/event-stream; charset=utf-8"
     at_once = False
 
+    def asked_with(self, query: bytes) -> Dialect:
+        """Return the form of this API that *query* asks for, where that decides how a stream is written."""
+        del query
+        return self
+
     @abc.abstractmethod
     def read_request(self, body: bytes, params: Mapping[str, str]) -> RequestView:
         """Read what the proxy needs of a body; *params* are the placeholders of the path, and

@@ -42,9 +42,13 @@ class Members:
         return value if isinstance(value, str) else None
 
     def with_model(self, model: str) -> bytes:
-        """Return the body with *model* as the value of its `model`, which must be a string; no other byte changes."""
-        start, end = self._span or _only_model(self._body)
-        return b"%b%b%b" % (self._body[:start], json.dumps(model, ensure_ascii=False).encode(), self._body[end:])
+        """Return the body with *model* as the value of its `model`, as its first member if there is none; no other byte changes."""
+        body, value = self._body, json.dumps(model, ensure_ascii=False).encode()
+        if "model" not in self.values:
+            start = body.index(b"{") + 1
+            return b'%b"model":%b%b%b' % (body[:start], value, b"," if self.values else b"", body[start:])
+        start, end = self._span or (_only_model(body) if self.model is not None else _scan(body.decode())[1])
+        return b"%b%b%b" % (body[:start], value, body[end:])
 
 
 def read_object(body: bytes) -> Members:
@@ -89,7 +93,7 @@ def _only_model(body: bytes) -> tuple[int, int]:
     value = _TO_VALUE.match(body, body.index(b'"model"'))
     assert value is not None  # it is a key: `read_object` has found it among the members
     text = _STRING.match(body, value.end())
-    assert text is not None  # and its value is a string: `text_field` has said so
+    assert text is not None  # and its value is a string: the caller has looked
     return text.span()
 
 

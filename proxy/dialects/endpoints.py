@@ -1,15 +1,16 @@
 """The model-serving paths of the public listener, and the dialect that each of them speaks.
 
-A new API costs its dialect's file and one line in `ENDPOINTS`.
+A new API costs its dialect's file and its lines in `ENDPOINTS`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.chat import Chat
+from proxy.dialects.gemini import Gemini
 from proxy.dialects.messages import CountTokens, Messages
 from proxy.dialects.plain import Plain
 from proxy.dialects.responses import Responses
@@ -21,6 +22,8 @@ EMBEDDINGS: Final = Plain("embeddings")
 MESSAGES: Final = Messages()
 COUNT_TOKENS: Final = CountTokens()
 PLAIN: Final = Plain("plain")
+GEMINI: Final = Gemini("gemini")
+GEMINI_STREAM: Final = Gemini("gemini_stream", stream=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class Endpoint:
     canonical: str = ""  # where the API itself has it; empty: where it was asked for
 
 
-ENDPOINTS: Final = (
+_OF_AZURE: Final = ("chat", "completions", "responses", "embeddings", "images", "audio")
+_ONE_PATH: Final = (
     Endpoint("POST", "/v1/chat/completions", "chat", CHAT, "chat"),
     Endpoint("POST", "/v1/completions", "completions", COMPLETIONS, "completions"),
     Endpoint("POST", "/v1/responses", "responses", RESPONSES, "responses"),
@@ -53,4 +57,30 @@ ENDPOINTS: Final = (
     Endpoint("POST", "/v1/audio/speech", "audio", PLAIN, "audio"),
     Endpoint("POST", "/v1/audio/transcriptions", "audio", PLAIN, "audio"),
     Endpoint("POST", "/v1/audio/translations", "audio", PLAIN, "audio"),
+)
+
+
+def _gemini(version: str) -> tuple[Endpoint, ...]:
+    """Return Gemini's paths under one of its versions: the SDKs differ about which is theirs."""
+    models = f"/{version}/models/{{model}}"
+    return (
+        Endpoint("POST", f"{models}:generateContent", "gemini", GEMINI, "gemini"),
+        Endpoint("POST", f"{models}:streamGenerateContent", "gemini", GEMINI_STREAM, "gemini"),
+        Endpoint("POST", f"{models}:countTokens", "gemini", GEMINI, "gemini_tokens"),
+    )
+
+
+def _azure(endpoint: Endpoint) -> tuple[Endpoint, ...]:
+    """Return where clients of Azure look for one of OpenAI's paths: its own form of them, and the newer one."""
+    path = endpoint.path.removeprefix("/v1")
+    # responses name their model in the body, there too
+    older = f"/openai{path}" if endpoint.api == "responses" else f"/openai/deployments/{{deployment}}{path}"
+    return tuple(replace(endpoint, path=other, canonical=endpoint.path) for other in (older, f"/openai/v1{path}"))
+
+
+ENDPOINTS: Final = (
+    *_ONE_PATH,
+    *_gemini("v1beta"),
+    *_gemini("v1"),
+    *(path for endpoint in _ONE_PATH if endpoint.api in _OF_AZURE for path in _azure(endpoint)),
 )

@@ -45,10 +45,26 @@ class FormField:
 
     @property
     def model(self) -> str:
-        return self.body[self.start : self.end].decode("ascii")
+        return self.body[self.start : self.end].decode("latin-1")
 
     def with_model(self, model: str) -> bytes:
         return b"%b%b%b" % (self.body[: self.start], model.encode(), self.body[self.end :])
+
+
+@dataclass(frozen=True, slots=True)
+class NewField:
+    """A form that does not name its model; a field for it comes first. *delimiter* is the form's boundary with its dashes."""
+
+    body: bytes
+    delimiter: bytes
+
+    @property
+    def model(self) -> None:
+        return None
+
+    def with_model(self, model: str) -> bytes:
+        head = b'Content-Disposition: form-data; name="model"'
+        return b"%b\r\n%b\r\n\r\n%b\r\n%b" % (self.delimiter, head, model.encode(), self.body)
 
 
 def read_form(body: bytes, content_type: str) -> tuple[str, bool, FormField]:
@@ -56,19 +72,34 @@ def read_form(body: bytes, content_type: str) -> tuple[str, bool, FormField]:
 
     Raises BadRequest when the form cannot be read beyond doubt, and when it has no model, or more than one.
     """
-    parts = list(_parts(body, b"--" + _boundary(content_type)))
-    models = [part for part in parts if part.name == b"model"]
-    if len(models) != 1:
-        raise BadRequest("The form must hold the field 'model' exactly once.", param="model")
-    _, start, end = models[0]
+    stream, place = read_form_for(body, content_type)
+    if isinstance(place, NewField):
+        raise _not_once()
     try:
-        model = body[start:end].decode("ascii")
+        model = body[place.start : place.end].decode("ascii")
     except UnicodeDecodeError as exc:
         raise BadRequest("The form's field 'model' must be plain ASCII.", param="model") from exc
     if not model or len(model) > NAME_LIMIT:
         raise BadRequest(f"The form's field 'model' must be a name of at most {NAME_LIMIT} characters.", param="model")
+    return model, stream, place
+
+
+def read_form_for(body: bytes, content_type: str) -> tuple[bool, FormField | NewField]:
+    """Return whether a stream is asked for, and where the form names its model or may come to, where the path has named it.
+
+    Raises BadRequest when the form cannot be read beyond doubt, and when it names more than one.
+    """
+    delimiter = b"--" + _boundary(content_type)
+    parts = list(_parts(body, delimiter))
+    models = [part for part in parts if part.name == b"model"]
+    if len(models) > 1:
+        raise _not_once()
     stream = any(part.name == b"stream" and body[part.start : part.end].strip().lower() == b"true" for part in parts)
-    return model, stream, FormField(body, start, end)
+    return stream, FormField(body, models[0].start, models[0].end) if models else NewField(body, delimiter)
+
+
+def _not_once() -> BadRequest:
+    return BadRequest("The form must hold the field 'model' exactly once.", param="model")
 
 
 def _boundary(content_type: str) -> bytes:

@@ -9,8 +9,9 @@ from typing import Any, Final
 import orjson
 
 from proxy.dialects.base import Dialect, Keepalive, Observer, RequestView
-from proxy.dialects.body import flag_field, read_object, text_field
+from proxy.dialects.body import Members, flag_field, read_object, text_field
 from proxy.dialects.keepalives import Comment
+from proxy.dialects.path import path_model
 from proxy.dialects.usage import read_usage, usage_at_end
 from proxy.errors import Kind, ProxyError
 from proxy.exchange import Usage
@@ -73,6 +74,12 @@ def told_error(body: bytes) -> Any:
     return answer.get("error") or None
 
 
+def asked_model(members: Members, params: Mapping[str, str]) -> str:
+    """Return the model that a request is for: the path's deployment, where it has one, whatever the body says."""
+    deployment = params.get("deployment")
+    return text_field(members, "model") if deployment is None else path_model(deployment)
+
+
 def error_word(error: Any) -> str:
     """Return an upstream's own word for an error, cut to a sensible length."""
     word = error.get("code") or error.get("type") if isinstance(error, dict) else None
@@ -86,7 +93,7 @@ class OpenAiDialect(Dialect):
         members = read_object(body)
         values = members.values
         return RequestView(
-            model=text_field(members, "model"),
+            model=asked_model(members, params),
             stream=flag_field(members, "stream"),
             place=members,
             stateful=bool(values.get("previous_response_id") or values.get("background") or values.get("conversation")),

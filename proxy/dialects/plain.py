@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proxy.dialects.base import CONTENT, NOTHING, Observer, RequestView
-from proxy.dialects.body import flag_field, read_object, text_field
-from proxy.dialects.multipart import read_form
-from proxy.dialects.openai import OpenAiDialect
+from proxy.dialects.body import flag_field, read_object
+from proxy.dialects.multipart import read_form, read_form_for
+from proxy.dialects.openai import OpenAiDialect, asked_model
+from proxy.dialects.path import path_model
 from proxy.sse.events import parse
 
 
@@ -32,10 +33,17 @@ class Plain(OpenAiDialect):
     def read_request(self, body: bytes, params: Mapping[str, str]) -> RequestView:
         content_type = params.get("content-type", "")
         if content_type.lower().startswith("multipart/"):
-            model, stream, place = read_form(body, content_type)
-            return RequestView(model=model, stream=stream, place=place)
+            return _of_form(body, content_type, params)
         members = read_object(body)
-        return RequestView(model=text_field(members, "model"), stream=flag_field(members, "stream"), place=members)
+        return RequestView(model=asked_model(members, params), stream=flag_field(members, "stream"), place=members)
 
     def observer(self, view: RequestView) -> Observer:
         return PlainObserver()
+
+
+def _of_form(body: bytes, content_type: str, params: Mapping[str, str]) -> RequestView:
+    if "deployment" not in params:
+        model, stream, place = read_form(body, content_type)
+        return RequestView(model=model, stream=stream, place=place)
+    streamed, any_place = read_form_for(body, content_type)
+    return RequestView(model=path_model(params["deployment"]), stream=streamed, place=any_place)

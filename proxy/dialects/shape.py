@@ -14,6 +14,9 @@ from typing import Final
 _HOLE: Final = re.compile(rb'"(content|reasoning_content|reasoning|text|refusal|arguments)": ?"(?!")')
 # The inside of a JSON string that is not empty, and its closing quote.
 _TEXT: Final = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))++"')
+# Gemini counts its tokens in every chunk: an object of numbers and of lists of flat objects.
+_COUNTS: Final = re.compile(rb'"usageMetadata": ?\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\}')
+_DIGITS: Final = b"0123456789"
 _PADDING: Final = b'"obfuscation":"'  # OpenAI adds random letters, so that a chunk's size does not tell its text's
 
 
@@ -37,6 +40,9 @@ class Shape:
         if hole is None or text is None:
             return None
         before = chunk[: hole.end()]
+        counts = _COUNTS.search(chunk, text.end())
+        if counts is not None:
+            return CountedShape(hole[1], before, chunk[text.end() : counts.start()], counts[0], chunk[counts.end() :])
         after, key, rest = chunk[text.end() :].partition(_PADDING)
         padding = _TEXT.match(rest) if key else None
         if padding is None:
@@ -63,3 +69,23 @@ class Shape:
         if not self.fits(chunk):
             return None
         return chunk[self._at : _TEXT.match(chunk, self._at).end() - 1]  # type: ignore[union-attr]  # it fits
+
+
+class CountedShape(Shape):
+    """A shape of which the digits in one place vary, too. What they say has to be read from the last chunk that fits."""
+
+    __slots__ = ("_counts", "_last")
+
+    def __init__(self, key: bytes, before: bytes, after: bytes, counts: bytes, end: bytes) -> None:
+        super().__init__(key, before, after, None)
+        self._counts = counts.translate(None, _DIGITS)
+        self._last = end
+
+    def fits(self, chunk: bytes) -> bool:
+        if not (chunk.startswith(self._before) and chunk.endswith(self._last)):
+            return False
+        text = _TEXT.match(chunk, self._at)
+        if text is None or not chunk.startswith(self._after, text.end()):
+            return False
+        counts = chunk[text.end() + len(self._after) : len(chunk) - len(self._last)]
+        return counts.translate(None, _DIGITS) == self._counts

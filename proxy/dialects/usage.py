@@ -1,4 +1,4 @@
-"""Reads what an answer used, in OpenAI's words, the variants of those who speak its API, and Anthropic's; missing is not zero."""
+"""Reads what an answer used, in the words of OpenAI and those who speak its API, of Anthropic and Gemini; missing is not zero."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ MESSAGES_COUNTS: Final = (
     "output_tokens",
     "output_tokens_details",
 )
-_USAGE: Final = re.compile(r'"usage"\s*:\s*(?=\{)')
+GEMINI_COUNTS: Final = (
+    "promptTokenCount",
+    "toolUsePromptTokenCount",
+    "candidatesTokenCount",
+    "thoughtsTokenCount",
+    "cachedContentTokenCount",
+)
+_USAGES: Final = {key: re.compile(rf'"{key}"\s*:\s*(?=\{{)') for key in ("usage", "usageMetadata")}
 _DECODER: Final = json.JSONDecoder()
 
 
@@ -49,6 +56,18 @@ def read_messages_usage(usage: Any) -> Usage | None:
     return Usage(None if uncached is None else uncached + (cached or 0) + (written or 0), out, cached, written, reasoning)
 
 
+def read_gemini_usage(usage: Any) -> Usage | None:
+    """Read Gemini's `usageMetadata`, where thoughts are counted beside the answer and a tool's input beside the prompt."""
+    if not isinstance(usage, dict):
+        return None
+    prompt, tools, answer, thoughts, cached = (_count(usage, name) for name in GEMINI_COUNTS)
+    return Usage(_sum(prompt, tools), _sum(answer, thoughts), cached=cached, reasoning=thoughts)
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None and other is None else (one or 0) + (other or 0)
+
+
 def _add_reasoning(read: Usage, total: Any) -> None:
     """Make `tokens_out` include the reasoning where an upstream, xAI, counts it apart: only the total tells."""
     if read.reasoning and read.tokens_out is not None and total == (read.tokens_in or 0) + read.tokens_out + read.reasoning:
@@ -71,10 +90,10 @@ def _cost(usage: dict[str, Any]) -> float | None:
     return None
 
 
-def usage_at_end(answer: bytes) -> Any:
-    """Return the `usage` that stands in the last bytes of an answer whose beginning is missing."""
+def usage_at_end(answer: bytes, key: str = "usage") -> Any:
+    """Return the usage that stands under *key* in the last bytes of an answer whose beginning is missing."""
     text = answer.decode("utf-8", "replace")
-    places = [found.end() for found in _USAGE.finditer(text)]
+    places = [found.end() for found in _USAGES[key].finditer(text)]
     try:
         return _DECODER.raw_decode(text, places[-1])[0] if places else None
     except (ValueError, RecursionError):

@@ -11,7 +11,7 @@ from proxy.handler.call import Call
 from proxy.handler.pricing import cost_usd
 from proxy.handler.surface import Match
 from proxy.headers import Header
-from proxy.providers import Asked
+from proxy.providers import Asked, take_version
 from proxy.router import Route, Target
 from proxy.translate import Back, Source, Translated, Translators
 from proxy.translate.asked_usage import AskedUsage, with_usage_asked
@@ -48,7 +48,7 @@ class Wish:
         return self._translated(call, self.route, backend, target)
 
     def _native(self, call: Call, route: Route, backend: Backend, target: Target) -> Question:
-        place, body = self._target(call, backend, target), self._body(call, target)
+        place, body = self._target(call, backend, target), self._body(call, backend, target)
         if route.ask_usage and self.view.stream and self.match.api in _ASKED_FOR_USAGE:
             asking = with_usage_asked(body, self.view.values)
             if asking is not None:
@@ -56,12 +56,17 @@ class Wish:
         return Question(_outgoing(call, place, body))
 
     def _target(self, call: Call, backend: Backend, target: Target) -> bytes:
-        path = self.match.canonical or call.path
-        return backend.provider.target(Asked(self.match.api, path, call.query, target.model, self.view.stream))
+        api, canonical = self.match.api, self.match.canonical
+        if not canonical:
+            return backend.provider.target(Asked(api, call.path, call.query, target.model, self.view.stream))
+        query, version = take_version(call.query)
+        return backend.provider.target(Asked(api, canonical, query, target.model, self.view.stream, version))
 
-    def _body(self, call: Call, target: Target) -> bytes:
+    def _body(self, call: Call, backend: Backend, target: Target) -> bytes:
         place = self.view.place
-        return call.body if place is None or place.model == target.model else place.with_model(target.model)
+        if place is None or place.model == target.model or not backend.provider.reads_model(self.match.api):
+            return call.body
+        return place.with_model(target.model)
 
     def _translated(self, call: Call, route: Route, backend: Backend, target: Target) -> Question:
         pair = call.runtime.translators.find(self.match.api, backend.provider.apis)

@@ -182,7 +182,8 @@ class Handler:
         await call.read_body(runtime.settings.limits, runtime.bodies)
         if call.request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
             raise UnsupportedMedia
-        view = match.dialect.read_request(call.body, {**match.parts, **_params(call)})
+        dialect = call.dialect = match.dialect.asked_with(call.query)
+        view = dialect.read_request(call.body, {**match.parts, **_params(call)})
         exchange.model_requested, exchange.stream = view.model, view.stream
         assert call.principal is not None
         if not call.principal.may_use(view.model):
@@ -190,7 +191,7 @@ class Handler:
         route = runtime.router.resolve(view.model)
         exchange.model = route.name
         targets = self._targets(call, route, view, match.api)
-        call.stream = self._stream(call, runtime.plans.of_model(route.name, route.streaming, match.dialect, stream=view.stream))
+        call.stream = self._stream(call, runtime.plans.of_model(route.name, route.streaming, dialect, stream=view.stream))
         call.price = route.price
         return await Attempts(call, Wish(match, view, route), targets).answer()
 

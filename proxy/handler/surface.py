@@ -13,7 +13,7 @@ from proxy.dialects.base import Dialect
 from proxy.errors import MethodNotAllowed, NotFound
 
 UPSTREAM: Final = b"/upstream/"
-MODELS: Final = b"/v1/models"
+MODELS: Final = (b"/v1/models", b"/openai/v1/models")  # the second is Azure's
 STREAMS: Final = b"/streams/"
 
 
@@ -47,9 +47,15 @@ class Surface:
                 self._patterns.append((method, _pattern(endpoint.path), match))
             else:
                 self._exact[method, endpoint.path.encode()] = match
-        for path, page in ((b"/healthz", "health"), (b"/auth/ping", "ping"), (b"/test/stream", "test"), (MODELS, "models")):
+        pages = (
+            (b"/healthz", "health"),
+            (b"/auth/ping", "ping"),
+            (b"/test/stream", "test"),
+            *((path, "models") for path in MODELS),
+        )
+        for path, page in pages:
             for method in (b"GET", b"HEAD"):
-                self._exact[method, path] = Match(page, "models" if page == "models" else page, PLAIN)
+                self._exact[method, path] = Match(page, page, PLAIN)
 
         self.paths = frozenset(path for _, path in self._exact)
 
@@ -68,10 +74,11 @@ class Surface:
         found = self._by_pattern(method, path)
         if found is not None:
             return found
-        if path.startswith(MODELS + b"/"):
-            if method not in (b"GET", b"HEAD"):
-                raise MethodNotAllowed(("GET", "HEAD"))
-            return Match("models", "models", PLAIN, rest=path[len(MODELS) + 1 :])
+        for models in MODELS:
+            if path.startswith(models + b"/"):
+                if method not in (b"GET", b"HEAD"):
+                    raise MethodNotAllowed(("GET", "HEAD"))
+                return Match("models", "models", PLAIN, rest=path[len(models) + 1 :])
         allowed = [other for other, served in self._exact if served == path]
         allowed += [other for other, pattern, _ in self._patterns if pattern.fullmatch(path)]
         if allowed:

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from proxy.providers.anthropic import Anthropic
+from proxy.providers.azure import Azure, take_version
 from proxy.providers.base import Asked, Provider
+from proxy.providers.gemini import Gemini
 from proxy.providers.openai import OpenAi
 from proxy.providers.simulator import Simulator
 
-__all__ = ["PROVIDERS", "Asked", "Provider"]
+__all__ = ["PROVIDERS", "Asked", "Provider", "take_version"]
 
 PROVIDERS: Final[Mapping[str, type[Provider]]] = {
     "openai": OpenAi,
     "anthropic": Anthropic,
+    "azure": Azure,
+    "gemini": Gemini,
     "simulator": Simulator,
 }

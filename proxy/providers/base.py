@@ -13,7 +13,7 @@ from proxy import settings
 class Asked(NamedTuple):
     """A request as one of the APIs reads it, before it is one backend's.
 
-    `path` and `query` are raw bytes; `query` begins with `?` where there is one. `model` is the name over there.
+    `path`, `query` and `version` are raw bytes; `query` begins with `?` where there is one. `model` is the name over there.
     """
 
     api: str
@@ -21,6 +21,7 @@ class Asked(NamedTuple):
     query: bytes = b""
     model: str = ""
     stream: bool = False
+    version: bytes = b""  # of the API, where the path that was asked for goes with one
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class Provider(abc.ABC):
     @abc.abstractmethod
     def target(self, asked: Asked) -> bytes:
         """Return the request target over there, query included."""
+
+    def reads_model(self, api: str) -> bool:
+        """Tell whether the body of a request of this API must name the model as it is called over there."""
+        del api
+        return True
 
     @abc.abstractmethod
     def credential(self, key: str) -> tuple[tuple[bytes, bytes], ...]:

@@ -36,7 +36,7 @@ class OpenAi(Provider):
         return ((b"Authorization", b"Bearer " + key.encode()),) if key else ()
 
     def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> Refusal:
-        error = _error(body)
+        error = error_object(body)
         if status == 402 or any(_is_about_money(error.get(key)) for key in ("code", "type")):
             return Refusal("spend_limit", transient=True)
         if status == 429:
@@ -50,7 +50,7 @@ class OpenAi(Provider):
         return Refusal("refused", transient=status in (408, 409))
 
 
-def _error(body: bytes) -> dict[str, Any]:
+def error_object(body: bytes) -> dict[str, Any]:
     """Return the error object of an answer: below `error`, flat (Mistral, older vLLM), or in a list (Google)."""
     try:
         answer = orjson.loads(body)

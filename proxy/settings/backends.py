@@ -24,7 +24,10 @@ from proxy.settings.fields import (
 from proxy.settings.values import Origin
 
 Kind = Literal["openai", "azure", "anthropic", "gemini", "bedrock", "simulator"]
-Api = Literal["chat", "completions", "responses", "embeddings", "moderations", "images", "audio", "messages", "count_tokens"]
+Api = Literal[
+    "chat", "completions", "responses", "embeddings", "moderations", "images", "audio", "messages", "count_tokens",
+    "gemini", "gemini_tokens",
+]  # fmt: skip
 Style = Literal["auto", "comment", "comment-lf", "ping", "blank", "off"]
 
 _ORIGINS: Final = {

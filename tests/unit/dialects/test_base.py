@@ -117,3 +117,7 @@ def test_a_request_s_view_says_the_least_by_default() -> None:
 
 def test_a_dialect_tells_no_error_that_it_cannot_read() -> None:
     assert Dialect.answer_event(CHAT, b'{"error":{"message":"m"}}') is None
+
+
+def test_most_apis_write_a_stream_in_one_form_only() -> None:
+    assert CHAT.asked_with(b"?alt=sse") is CHAT

@@ -107,6 +107,24 @@ def test_the_model_is_replaced_where_it_stands(body: bytes, replaced: bytes) -> 
     assert read_object(body).with_model("new") == replaced
 
 
+@pytest.mark.parametrize(
+    ("body", "replaced"),
+    [
+        (b"{}", b'{"model":"new"}'),
+        (b' { "a": 1 } ', b' {"model":"new", "a": 1 } '),
+        (b'{"a":"model"}', b'{"model":"new","a":"model"}'),
+        (b'{"a":{"model":"b"}}', b'{"model":"new","a":{"model":"b"}}'),
+        (b'{"a":{"model":"b"},"c":"model"}', b'{"model":"new","a":{"model":"b"},"c":"model"}'),
+        (b'{"a":1,"model":null}', b'{"a":1,"model":"new"}'),
+        (b'{"a":"\xe2\x82\xac","model": [1, {"model":2}] ,"b":1}', b'{"a":"\xe2\x82\xac","model": "new" ,"b":1}'),
+        (b'{"model":{"model":"x"}}', b'{"model":"new"}'),
+    ],
+)
+def test_a_model_is_put_where_there_is_none_or_something_else(body: bytes, replaced: bytes) -> None:
+    """A deployment in the path names it, and the body need not."""
+    assert read_object(body).with_model("new") == replaced
+
+
 @pytest.mark.parametrize("model", ['a"b', "a\\b", "\u20ac", "a\nb"])
 def test_a_model_s_name_is_written_as_json(model: str) -> None:
     replaced = read_object(b'{"model":"a","x":1}').with_model(model)

@@ -1,10 +1,23 @@
 from __future__ import annotations
 
-from proxy.dialects import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, ENDPOINTS, MESSAGES, PLAIN, RESPONSES
+from proxy.dialects import (
+    CHAT,
+    COMPLETIONS,
+    COUNT_TOKENS,
+    EMBEDDINGS,
+    ENDPOINTS,
+    GEMINI,
+    GEMINI_STREAM,
+    MESSAGES,
+    PLAIN,
+    RESPONSES,
+)
 
 
 def test_each_path_of_the_surface_speaks_its_dialect() -> None:
-    served = {(endpoint.method, endpoint.path): (endpoint.route, endpoint.dialect) for endpoint in ENDPOINTS}
+    served = {
+        (endpoint.method, endpoint.path): (endpoint.route, endpoint.dialect) for endpoint in ENDPOINTS if not endpoint.canonical
+    }
 
     assert served == {
         ("POST", "/v1/chat/completions"): ("chat", CHAT),
@@ -20,12 +33,43 @@ def test_each_path_of_the_surface_speaks_its_dialect() -> None:
         ("POST", "/v1/audio/speech"): ("audio", PLAIN),
         ("POST", "/v1/audio/transcriptions"): ("audio", PLAIN),
         ("POST", "/v1/audio/translations"): ("audio", PLAIN),
+        ("POST", "/v1beta/models/{model}:generateContent"): ("gemini", GEMINI),
+        ("POST", "/v1beta/models/{model}:streamGenerateContent"): ("gemini", GEMINI_STREAM),
+        ("POST", "/v1beta/models/{model}:countTokens"): ("gemini", GEMINI),
+        ("POST", "/v1/models/{model}:generateContent"): ("gemini", GEMINI),
+        ("POST", "/v1/models/{model}:streamGenerateContent"): ("gemini", GEMINI_STREAM),
+        ("POST", "/v1/models/{model}:countTokens"): ("gemini", GEMINI),
     }
     speaks = {endpoint.path: endpoint.api for endpoint in ENDPOINTS}
     assert speaks["/v1/chat/completions"] == "chat"
     assert speaks["/v1/messages"] == "messages"
     assert speaks["/v1/messages/count_tokens"] == "count_tokens"
     assert speaks["/v1/images/edits"] == "images"
+    assert speaks["/v1beta/models/{model}:streamGenerateContent"] == "gemini"
+    assert speaks["/v1beta/models/{model}:countTokens"] == "gemini_tokens"
+
+
+def test_azure_s_clients_find_openai_s_paths_in_both_of_their_forms() -> None:
+    served = {endpoint.path: endpoint for endpoint in ENDPOINTS if endpoint.canonical}
+
+    assert {path: endpoint.canonical for path, endpoint in served.items()} == {
+        f"/openai{before}{path}": f"/v1{path}"
+        for path in (
+            "/chat/completions",
+            "/completions",
+            "/embeddings",
+            "/images/generations",
+            "/images/edits",
+            "/images/variations",
+            "/audio/speech",
+            "/audio/transcriptions",
+            "/audio/translations",
+            "/responses",
+        )
+        for before in (("/v1", "") if path == "/responses" else ("/v1", "/deployments/{deployment}"))
+    }
+    chat = served["/openai/deployments/{deployment}/chat/completions"]
+    assert (chat.method, chat.route, chat.api, chat.dialect) == ("POST", "chat", "chat", CHAT)
 
 
 def test_no_path_is_there_twice() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.multipart import HEAD_LIMIT, NAME_LIMIT, read_form
+from proxy.dialects.multipart import HEAD_LIMIT, NAME_LIMIT, read_form, read_form_for
 from proxy.errors import BadRequest
 
 TYPE = "multipart/form-data; boundary=----b"
@@ -35,6 +35,30 @@ def test_a_form_s_model_is_found_among_its_fields() -> None:
 
     assert (model, stream) == ("whisper-1", False)
     assert body[place.start : place.end] == b"whisper-1"
+
+
+def test_a_form_need_not_name_the_model_that_the_path_names() -> None:
+    body = form((FILE, b"RIFF"), named(b"stream", b"true"))
+
+    stream, place = read_form_for(body, TYPE)
+
+    assert stream
+    assert place.model is None
+    assert place.with_model("m") == form((MODEL, b"m"), (FILE, b"RIFF"), named(b"stream", b"true"))
+    assert read_form(place.with_model("m"), TYPE)[0] == "m"
+
+
+@pytest.mark.parametrize("value", [b"whisper-1", b"", b"\xff"])
+def test_whatever_a_form_calls_the_model_that_the_path_names_is_replaced(value: bytes) -> None:
+    _, place = read_form_for(form((MODEL, value), (FILE, b"RIFF")), TYPE)
+
+    assert place.model == value.decode("latin-1")
+    assert place.with_model("m") == form((MODEL, b"m"), (FILE, b"RIFF"))
+
+
+def test_two_models_are_too_many_also_where_the_path_names_one() -> None:
+    with pytest.raises(BadRequest):
+        read_form_for(form((MODEL, b"a"), (MODEL, b"b")), TYPE)
 
 
 def test_replacing_the_model_changes_no_other_byte() -> None:

@@ -169,3 +169,17 @@ def test_a_whole_answer_s_usage_is_read() -> None:
 
 def test_the_own_keepalive_is_a_comment() -> None:
     assert isinstance(CHAT.keepalive(), Comment)
+
+
+def test_a_deployment_in_the_path_is_the_model_whatever_the_body_says() -> None:
+    for body in (b'{"messages":[]}', b'{"model":"other","messages":[]}', b'{"model":7,"messages":[]}'):
+        view = CHAT.read_request(body, {"deployment": "mine"})
+
+        assert view.model == "mine"
+        assert view.place is not None
+        assert orjson.loads(view.place.with_model("m")) == {"model": "m", "messages": []}
+
+
+def test_a_deployment_that_no_text_names_is_not_found() -> None:
+    with pytest.raises(ModelNotFound):
+        CHAT.read_request(b"{}", {"deployment": "\udce9"})

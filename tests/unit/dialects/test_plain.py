@@ -48,6 +48,22 @@ def test_a_form_names_its_model(content_type: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "content_type", "placed"),
+    [
+        (b'{"input":"a"}', "application/json", b'{"model":"m","input":"a"}'),
+        (b'{"model":"x","input":"a"}', "application/json", b'{"model":"m","input":"a"}'),
+        (FORM, "multipart/form-data; boundary=b", FORM.replace(b"whisper-1", b"m")),
+    ],
+)
+def test_a_deployment_in_the_path_is_the_model(body: bytes, content_type: str, placed: bytes) -> None:
+    view = PLAIN.read_request(body, {"content-type": content_type, "deployment": "mine"})
+
+    assert view.model == "mine"
+    assert view.place is not None
+    assert view.place.with_model("m") == placed
+
+
+@pytest.mark.parametrize(
     ("body", "content_type"),
     [(b"{}", ""), (b'{"model":"m","stream":1}', ""), (FORM, ""), (b'{"model":"m"}', "multipart/form-data; boundary=b")],
 )

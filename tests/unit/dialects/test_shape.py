@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from proxy.dialects.base import CONTENT
 from proxy.dialects.chat import ChatObserver
+from proxy.dialects.gemini_stream import GeminiObserver
 from proxy.dialects.shape import Shape
 from tests.support.streams import case_count
+from tests.unit.dialects import recordings_gemini as gemini
 from tests.unit.dialects.recordings import DONE, STOP, chunk, delta
 
 PADDED = ',"usage":null,"obfuscation":"a8Fk"'
@@ -184,3 +186,63 @@ def test_the_key_of_a_text_tells_thinking_from_saying() -> None:
 
     assert shape is not None
     assert shape.key == b"reasoning_content"
+
+
+COUNTED = gemini.text("Hi", 7)
+
+
+def test_text_and_counts_are_no_part_of_a_counted_shape() -> None:
+    shape = shape_of(COUNTED)
+
+    assert shape.fits(COUNTED)
+    assert shape.fits(gemini.text(r"\u20ac \"x\" {}", 12345, prompt=9))
+    assert shape.text(gemini.text("you", 12345)) == b"you"
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (b'"Hi"', b'""'),
+        (b'"index": 0', b'"index": 1'),
+        (b'"index": 0', b'"finishReason": "STOP","index": 0'),
+        (b'"promptTokenCount": 8', b'"promptTokenCount": 8,"thoughtsTokenCount": 2'),
+        (b'"candidatesTokenCount": 7,', b""),
+        (b"}]},", b'}]},"promptFeedback": {"blockReason": "OTHER"},'),
+        (b"}]},", b"}],"),
+        (b'"TEXT"', b'"AUDIO"'),
+        (b"r1A2", b"r1A3"),
+        (b"\r\n\r\n", b"\r\n"),
+        (b"\r\n\r\n", b"\n\n"),
+        (b"data: ", b"id: 1\ndata: "),
+    ],
+)
+def test_nothing_but_text_and_counts_may_differ(part: bytes, other: bytes) -> None:
+    assert COUNTED.count(part) == 1
+
+    assert not shape_of(COUNTED).fits(COUNTED.replace(part, other))
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_cut_chunk_has_no_counted_shape(cut: int) -> None:
+    shape = shape_of(COUNTED)
+
+    assert not shape.fits(COUNTED[:-cut])
+    assert not shape.fits(COUNTED[cut:])
+
+
+@pytest.mark.parametrize(
+    "block", [COUNTED, COUNTED.replace(b'"Hi"', b'"Hi","thought": true'), COUNTED.replace(b": ", b":")], ids=range(3)
+)
+def test_whatever_fits_a_counted_shape_is_content_when_it_is_read(block: bytes) -> None:
+    shape = shape_of(block)
+    fitting = 0
+
+    for mutant in mutants(block, case_count() // 10):
+        if shape.fits(mutant):
+            fitting += 1
+            observer = GeminiObserver(1)
+            assert observer.feed(mutant) == CONTENT, mutant
+            assert not observer.splitter.held, mutant
+            assert not observer._finished
+
+    assert fitting > 10

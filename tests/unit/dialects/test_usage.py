@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.usage import read_messages_usage, read_usage, usage_at_end
+from proxy.dialects.usage import read_gemini_usage, read_messages_usage, read_usage, usage_at_end
 from proxy.exchange import Usage
 
 JSON = st.recursive(
@@ -164,3 +164,30 @@ def test_what_a_model_wrote_about_usage_is_not_taken_for_it() -> None:
     )
 
     assert usage_at_end(answer[5:]) == {"prompt_tokens": 8}
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        ({"promptTokenCount": 8, "candidatesTokenCount": 3, "totalTokenCount": 11}, Usage(8, 3)),
+        (
+            {"promptTokenCount": 100, "cachedContentTokenCount": 64, "candidatesTokenCount": 3, "thoughtsTokenCount": 40},
+            Usage(100, 43, cached=64, reasoning=40),
+        ),
+        ({"promptTokenCount": 8, "toolUsePromptTokenCount": 5, "thoughtsTokenCount": 2}, Usage(13, 2, reasoning=2)),
+        ({"promptTokenCount": 8}, Usage(8)),
+        ({"promptTokenCount": "8", "candidatesTokenCount": True, "thoughtsTokenCount": -1}, Usage()),
+        ({}, Usage()),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_gemini_counts_thoughts_beside_the_answer_and_tools_beside_the_prompt(usage: Any, read: Usage | None) -> None:
+    assert read_gemini_usage(usage) == read
+
+
+def test_a_usage_at_the_end_is_found_under_its_own_key() -> None:
+    end = b'x"}],"usage": {"a": 1},"usageMetadata" : {"b": 2},"modelVersion": "m"}'
+
+    assert usage_at_end(end, "usageMetadata") == {"b": 2}
+    assert usage_at_end(end) == {"a": 1}

@@ -16,12 +16,22 @@ from tests.unit.handler.calling import asked, runtime
 URL = "http://127.0.0.1:9"
 
 
-async def question(target: Target, *, canonical: bytes = b"", path: bytes = b"/v1/chat/completions?a=%2B") -> Question:
-    body = chat(model="gpt-test")
+DEPLOYED = b"/openai/deployments/gpt-test/chat/completions"
+
+
+async def question(
+    target: Target,
+    *,
+    canonical: bytes = b"",
+    path: bytes = b"/v1/chat/completions?a=%2B",
+    body: bytes = b"",
+    **upstream: str,
+) -> Question:
+    body = body or chat(model="gpt-test")
     request = b"POST %b HTTP/1.1\r\nHost: proxy\r\nX-A: 1\r\nContent-Length: %d\r\n\r\n%b" % (path, len(body), body)
-    async with asked(request, runtime(settings(URL))) as it:
+    async with asked(request, runtime(settings(URL, upstreams={"a": upstream}))) as it:
         it.call.body = body
-        view = CHAT.read_request(body, {})
+        view = CHAT.read_request(body, {"deployment": "gpt-test"} if canonical else {})
         route = it.call.runtime.router.resolve("gpt-test")
         match = Match("model", "chat", CHAT, api="chat", canonical=canonical)
         return Wish(match, view, route).of(it.call, it.call.runtime.backends["a"], target)
@@ -44,10 +54,39 @@ async def test_only_the_model_is_another_where_the_target_calls_it_otherwise() -
 
 async def test_a_path_of_another_form_leads_to_where_the_api_itself_has_it() -> None:
     asked_so = await question(
-        Target("a", "gpt-test"), canonical=b"/v1/chat/completions", path=b"/openai/deployments/gpt-test/chat/completions?x=1"
+        Target("a", "gpt-test"), canonical=b"/v1/chat/completions", path=DEPLOYED + b"?x=1&api-version=2024-06-01"
     )
 
     assert asked_so.out.target == b"/v1/chat/completions?x=1"
+    assert asked_so.out.body == chat(model="gpt-test")
+
+
+async def test_a_version_that_is_no_azure_client_s_passes_like_any_parameter() -> None:
+    asked_so = await question(Target("a", "gpt-test"), path=b"/v1/chat/completions?api-version=preview")
+
+    assert asked_so.out.target == b"/v1/chat/completions?api-version=preview"
+
+
+async def test_a_model_that_only_the_path_names_is_put_into_the_body() -> None:
+    asked_so = await question(
+        Target("a", "gpt-test"), canonical=b"/v1/chat/completions", path=DEPLOYED, body=b'{"messages":[],"stream":true}'
+    )
+
+    assert asked_so.out.body.startswith(b'{"model":"gpt-test","messages":[],"stream":true')
+
+
+@pytest.mark.parametrize("body", [b'{"messages":[]}', b'{"model":"anything","messages":[]}'])
+async def test_a_body_whose_model_nobody_reads_stays_as_it_is(body: bytes) -> None:
+    asked_so = await question(
+        Target("a", "mine"),
+        canonical=b"/v1/chat/completions",
+        path=DEPLOYED + b"?api-version=2024-06-01",
+        body=body,
+        kind="azure",
+    )
+
+    assert asked_so.out.body == body
+    assert asked_so.out.target == b"/v1/openai/deployments/mine/chat/completions?api-version=2024-06-01"
 
 
 async def test_a_named_upstream_gets_the_path_that_was_asked_for() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.dialects import CHAT, COMPLETIONS, EMBEDDINGS, PLAIN, RESPONSES, Endpoint
+from proxy.dialects import CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, GEMINI_STREAM, PLAIN, RESPONSES, Endpoint
 from proxy.dialects.base import Dialect
 from proxy.errors import MethodNotAllowed, NotFound
 from proxy.handler.surface import Match, Surface
@@ -172,3 +172,47 @@ def test_paths_are_those_that_need_no_second_look() -> None:
 
 def test_a_stream_is_stopped_by_the_id_that_follows() -> None:
     assert Surface().match(b"DELETE", b"/streams/r%2F1") == Match("stop", "stop", PLAIN, rest=b"r%2F1")
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect", "api", "parts"),
+    [
+        (b"/v1beta/models/gemini-2.5-flash:generateContent", GEMINI, "gemini", {"model": "gemini-2.5-flash"}),
+        (b"/v1/models/vendor%2Fg:streamGenerateContent", GEMINI_STREAM, "gemini", {"model": "vendor/g"}),
+        (b"/v1/models/gemini-2.5-flash:countTokens", GEMINI, "gemini_tokens", {"model": "gemini-2.5-flash"}),
+        (b"/openai/deployments/gpt-4o/chat/completions", CHAT, "chat", {"deployment": "gpt-4o"}),
+        (b"/openai/deployments/a%2Fb/audio/speech", PLAIN, "audio", {"deployment": "a/b"}),
+    ],
+)
+def test_path_may_name_the_model(path: bytes, dialect: Dialect, api: str, parts: dict[str, str]) -> None:
+    match = Surface().match(b"POST", path)
+
+    assert (match.page, match.dialect, match.api, match.parts) == ("model", dialect, api, parts)
+
+
+@pytest.mark.parametrize(
+    ("path", "canonical"), [(b"/openai/v1/responses", b"/v1/responses"), (b"/openai/responses", b"/v1/responses")]
+)
+def test_azure_s_forms_lead_to_openai_s_own_paths(path: bytes, canonical: bytes) -> None:
+    match = Surface().match(b"POST", path)
+
+    assert (match.dialect, match.canonical) == (RESPONSES, canonical)
+
+
+@pytest.mark.parametrize("models", [b"/v1/models", b"/openai/v1/models"])
+def test_verb_behind_a_model_s_name_is_for_post_and_the_lists_stay(models: bytes) -> None:
+    surface = Surface()
+
+    assert surface.match(b"GET", models) == Match("models", "models", PLAIN)
+    assert surface.match(b"GET", models + b"/a/b:generateContent") == Match(
+        "models", "models", PLAIN, rest=b"a/b:generateContent"
+    )
+    with pytest.raises(MethodNotAllowed) as refused:
+        surface.match(b"POST", models + b"/gemini:embedContent")
+    assert refused.value.allowed == ("GET", "HEAD")
+
+
+@pytest.mark.parametrize("path", [b"/v1beta/models", b"/v1beta/models/g", b"/v1beta/models/g:embedContent", b"/openai/models"])
+def test_what_is_not_served_of_others_apis_is_not_found(path: bytes) -> None:
+    with pytest.raises(NotFound):
+        Surface().match(b"POST", path)
