@@ -98,7 +98,8 @@ class Relay:
         assert self.observer is not None
         self._held += data
         if self.framing is not Framing.EVENTS:
-            return Held.READY, b"", self.observer.feed(data)
+            seen = self.observer.feed(data)
+            return (Held.FAILED if seen & FAILED else Held.READY), b"", seen
         seen = self._look(self.observer, data)
         if self._first is not None:
             return (Held.FAILED if self._first & FAILED else Held.READY), b"", seen

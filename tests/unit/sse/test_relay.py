@@ -4,6 +4,7 @@ import pytest
 
 from proxy.dialects.base import CONTENT, FAILED, NOTHING, TERMINAL, Blind, Framing, Keepalive, Observer
 from proxy.dialects.chat import ChatObserver
+from proxy.dialects.gemini_stream import GeminiArrayObserver
 from proxy.dialects.keepalives import Comment, Constant
 from proxy.dialects.plain import PlainObserver
 from proxy.dialects.responses import ResponsesKeepalive, ResponsesObserver
@@ -362,6 +363,13 @@ def test_a_body_without_events_is_ready_with_its_first_byte(framing: Framing) ->
     relay = waiting(Blind(), framing=framing)
 
     assert relay.hold(b"{", committed=False) == (Held.READY, b"", CONTENT)
+
+
+def test_a_body_without_events_that_begins_with_an_error_is_no_answer() -> None:
+    """A JSON array of responses: its observer reads them as they come."""
+    relay = waiting(GeminiArrayObserver(1), framing=Framing.OPAQUE)
+
+    assert relay.hold(b'[{"error":{"code":503}}', committed=False) == (Held.FAILED, b"", FAILED)
 
 
 # ---- the mark at the start
