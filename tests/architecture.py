@@ -69,6 +69,7 @@ LAZY_FILES: Final = frozenset({"__main__.py", "cli.py"})  # a command pays only 
 TASK_FILE: Final = "tasks.py"
 PRIVATE_FILE: Final = "downstream/connection.py"  # the one file that may lean on what aiohttp does not promise
 PRIVATE_MARK: Final = "# aiohttp private:"
+NOT_PRIVATE: Final = frozenset({"_replace", "_make", "_asdict", "_fields"})  # what named tuples have; documented, and public
 
 MODULE_LINES: Final = 400
 FUNCTION_LINES: Final = 50
@@ -281,6 +282,7 @@ def foreign_private_reads(this: Module, own: set[str]) -> Iterator[tuple[str, in
             isinstance(node, ast.Attribute)
             and node.attr.startswith("_")
             and not node.attr.startswith("__")
+            and node.attr not in NOT_PRIVATE
             and node.attr not in own
         ):
             yield node.attr, node.lineno

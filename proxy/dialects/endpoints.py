@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.dialects.base import Dialect
+from proxy.dialects.bedrock import BedrockTokens, Converse, Invoke
 from proxy.dialects.chat import Chat
 from proxy.dialects.gemini import Gemini
 from proxy.dialects.messages import CountTokens, Messages
@@ -21,6 +22,11 @@ RESPONSES: Final = Responses()
 EMBEDDINGS: Final = Plain("embeddings")
 MESSAGES: Final = Messages()
 COUNT_TOKENS: Final = CountTokens()
+CONVERSE: Final = Converse()
+CONVERSE_STREAM: Final = Converse(stream=True)
+INVOKE: Final = Invoke()
+INVOKE_STREAM: Final = Invoke(stream=True)
+BEDROCK_TOKENS: Final = BedrockTokens()
 PLAIN: Final = Plain("plain")
 GEMINI: Final = Gemini("gemini")
 GEMINI_STREAM: Final = Gemini("gemini_stream", stream=True)
@@ -50,6 +56,11 @@ _ONE_PATH: Final = (
     Endpoint("POST", "/v1/embeddings", "embeddings", EMBEDDINGS, "embeddings"),
     Endpoint("POST", "/v1/messages", "messages", MESSAGES, "messages"),
     Endpoint("POST", "/v1/messages/count_tokens", "count_tokens", COUNT_TOKENS, "count_tokens"),
+    Endpoint("POST", "/model/{model}/converse", "bedrock", CONVERSE, "converse"),
+    Endpoint("POST", "/model/{model}/converse-stream", "bedrock", CONVERSE_STREAM, "converse"),
+    Endpoint("POST", "/model/{model}/invoke", "bedrock", INVOKE, "invoke"),
+    Endpoint("POST", "/model/{model}/invoke-with-response-stream", "bedrock", INVOKE_STREAM, "invoke"),
+    Endpoint("POST", "/model/{model}/count-tokens", "bedrock", BEDROCK_TOKENS, "bedrock_tokens"),
     Endpoint("POST", "/v1/moderations", "moderations", PLAIN, "moderations"),
     Endpoint("POST", "/v1/images/generations", "images", PLAIN, "images"),
     Endpoint("POST", "/v1/images/edits", "images", PLAIN, "images"),

@@ -6,13 +6,17 @@ everything before it. botocore reads this too, but keeps no raw frame, which is 
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 CAP: Final = 24 * 1024**2  # bytes of payload, as the AWS SDKs allow
 MAX_HEADERS: Final = 128 * 1024  # bytes of headers; the same
+
+_SHORT: Final = 256  # bytes of headers that are remembered: those of a service's own events are the same each time
 
 _PRELUDE: Final = struct.Struct("!III")
 _LENGTHS: Final = struct.Struct("!II")
@@ -64,7 +68,9 @@ def decode(frame: bytes) -> Frame:
     if _SUM.unpack_from(frame, body_end)[0] != zlib.crc32(memoryview(frame)[:body_end]):
         raise MalformedFrame("the frame's checksum is wrong")
     headers_end = _PRELUDE.size + _LENGTHS.unpack_from(frame)[1]
-    return Frame(_read_headers(frame[_PRELUDE.size : headers_end]), frame[headers_end:body_end])
+    packed = frame[_PRELUDE.size : headers_end]
+    headers = _remembered_headers(packed) if len(packed) <= _SHORT else _read_headers(packed)
+    return Frame(headers, frame[headers_end:body_end])
 
 
 class FrameSplitter:
@@ -118,6 +124,11 @@ def _length(data: bytes | bytearray, cap: int, start: int = 0) -> int:
 
 def _packed(name: bytes, value: bytes) -> bytes:
     return b"%c%b%b%b" % (len(name), name, _TEXT_HEAD.pack(_TEXT, len(value)), value)
+
+
+@functools.lru_cache(maxsize=128)
+def _remembered_headers(data: bytes) -> Mapping[str, str]:
+    return MappingProxyType(_read_headers(data))
 
 
 def _read_headers(data: bytes) -> dict[str, str]:

@@ -303,7 +303,7 @@ class Attempts:
 
     def _begin(self, upstream: UpstreamStream) -> None:
         call, status = self._call, upstream.head.status
-        if self._stream.relay.framing is Framing.EVENTS:
+        if self._stream.relay.framing.of_events:
             delivered = self._delivered(upstream, body_may_change=True)
             self._stream.go_live(status, [*stream_headers(delivered.headers), *call.response_headers])
         else:

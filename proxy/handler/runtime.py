@@ -86,8 +86,12 @@ def build(settings: Settings, simulators: Mapping[str, str], network: Network) -
 
 
 def unserved(settings: Settings) -> list[str]:
-    """Return the names of the upstreams whose kind this version does not speak."""
-    return [name for name, config in settings.upstreams.items() if config.kind not in PROVIDERS]
+    """Return the names of the upstreams that this version cannot speak to."""
+    return [
+        name
+        for name, config in settings.upstreams.items()
+        if config.kind not in PROVIDERS or (config.kind == "bedrock" and config.origin is None)
+    ]
 
 
 class Current:

@@ -8,6 +8,7 @@ from typing import Final
 from proxy.providers.anthropic import Anthropic
 from proxy.providers.azure import Azure, take_version
 from proxy.providers.base import Asked, Provider
+from proxy.providers.bedrock import Bedrock
 from proxy.providers.gemini import Gemini
 from proxy.providers.openai import OpenAi
 from proxy.providers.simulator import Simulator
@@ -18,6 +19,7 @@ PROVIDERS: Final[Mapping[str, type[Provider]]] = {
     "openai": OpenAi,
     "anthropic": Anthropic,
     "azure": Azure,
+    "bedrock": Bedrock,
     "gemini": Gemini,
     "simulator": Simulator,
 }

@@ -26,7 +26,7 @@ from proxy.settings.values import Origin
 Kind = Literal["openai", "azure", "anthropic", "gemini", "bedrock", "simulator"]
 Api = Literal[
     "chat", "completions", "responses", "embeddings", "moderations", "images", "audio", "messages", "count_tokens",
-    "gemini", "gemini_tokens",
+    "gemini", "gemini_tokens", "converse", "invoke", "bedrock_tokens",
 ]  # fmt: skip
 Style = Literal["auto", "comment", "comment-lf", "ping", "blank", "off"]
 

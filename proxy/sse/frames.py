@@ -15,9 +15,15 @@ class Framing(enum.Enum):
     """How a body is cut into pieces between which something may be put."""
 
     EVENTS = "events"  # text/event-stream
+    FRAMES = "frames"  # application/vnd.amazon.eventstream: binary events; only an error may come between two of them
     LINES = "lines"  # application/x-ndjson
     WHOLE = "whole"  # one JSON text: white space may come before it, nothing after it has begun
     OPAQUE = "opaque"  # binary, encoded or unknown: nothing may ever be put in
+
+    @property
+    def of_events(self) -> bool:
+        """Whether the body is made of events: its first one is waited for, and between two of them an error can be told."""
+        return self in (Framing.EVENTS, Framing.FRAMES)
 
 
 class Keepalive(abc.ABC):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from proxy.exchange import Usage
 from proxy.sse.events import Splitter
@@ -16,6 +17,17 @@ FAILED: Final = 4  # an error told in the stream
 PING: Final = 8  # the upstream's own keepalive: it neither starts nor continues an answer
 
 
+class Cutter(Protocol):
+    """Cuts a stream into whole events, in bounded memory."""
+
+    held: bytearray  # of an unfinished event; empty: the next byte begins one
+    lost: int  # events that were too large to look into
+    id_seen: bool  # an event had an `id` field
+
+    def feed(self, data: bytes) -> Sequence[bytes]:
+        """Return the events that *data* completes."""
+
+
 class Observer(abc.ABC):
     """Looks at a copy of one upstream's stream. Whatever it does, the client's bytes are the upstream's.
 
@@ -24,8 +36,8 @@ class Observer(abc.ABC):
 
     __slots__ = ("error", "splitter", "terminal", "usage")
 
-    def __init__(self) -> None:
-        self.splitter = Splitter()
+    def __init__(self, splitter: Cutter | None = None) -> None:
+        self.splitter: Cutter = Splitter() if splitter is None else splitter
         self.terminal = False
         self.error: str | None = None
         self.usage: Usage | None = None
@@ -40,6 +52,11 @@ class Observer(abc.ABC):
     @abc.abstractmethod
     def event(self, block: bytes) -> int:
         """Look at one whole event block. Notes `terminal`, `error` and `usage`."""
+
+    @property
+    def garbled(self) -> bool:
+        """Whether bytes came that are no event of this kind of stream, so that nothing behind them can be read."""
+        return False
 
     def complete(self, *, clean: bool) -> bool:
         """Tell whether a stream that ends now is a finished answer; *clean*: its framing ended as announced."""

@@ -70,6 +70,8 @@ class Relay:
         """Whether something may be put into the stream at this moment."""
         if self.framing is Framing.EVENTS:
             return boundary.between_events(self._tail)
+        if self.framing is Framing.FRAMES:
+            return self._between_frames
         if self.framing is Framing.LINES:
             return boundary.between_lines(self._tail)
         return self.framing is Framing.WHOLE and not self._started
@@ -97,7 +99,7 @@ class Relay:
         """
         assert self.observer is not None
         self._held += data
-        if self.framing is not Framing.EVENTS:
+        if not self.framing.of_events:
             seen = self.observer.feed(data)
             return (Held.FAILED if seen & FAILED else Held.READY), b"", seen
         seen = self._look(self.observer, data)
@@ -129,7 +131,7 @@ class Relay:
         """Return a keepalive if one is due and allowed here, else nothing. *wall* is seconds since the epoch."""
         if self._sent_at is None:
             self._sent_at = now
-        if now - self._sent_at < self._interval or self._over or not self.between_events:
+        if now - self._sent_at < self._interval or self._over or not self.between_events or self.framing is Framing.FRAMES:
             return b""
         return self.first_frame(now, wall)
 
@@ -148,6 +150,11 @@ class Relay:
         return self._frames.frame(observer, id_seen=id_seen, wall=wall)
 
     @property
+    def _between_frames(self) -> bool:
+        observer = self.observer
+        return observer is not None and not observer.splitter.held and not observer.garbled
+
+    @property
     def _over(self) -> bool:
         return self._started and self.observer is not None and self.observer.terminal
 
@@ -162,11 +169,11 @@ class Relay:
         return seen
 
     def _judge(self, block: bytes, flags: int) -> None:
-        if flags & PING or is_comment(block):
+        if flags & PING or (self.framing is Framing.EVENTS and is_comment(block)):
             if self._passing:
                 mark = len(boundary.BOM) if not self._passive and self._held.startswith(boundary.BOM) else 0
                 self._passive += mark + len(block)
-        elif parse(block) is not None:
+        elif self.framing is Framing.FRAMES or parse(block) is not None:
             self._first = flags
         else:
             self._passing = False  # an id or a retry: no event yet, but it would outlive this attempt in the client

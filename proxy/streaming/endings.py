@@ -17,7 +17,14 @@ def failure_of(observer: Observer, end: BodyEnd) -> ProxyError | None:
         return broken(end)
     if observer.complete(clean=end in CLEAN):
         return None
-    return broken(end) if observer.error is None else UpstreamErrorEvent(f"told in the stream: {observer.error}")
+    return told(observer) or broken(end)
+
+
+def told(observer: Observer) -> ProxyError | None:
+    """Return the failure that the bytes of a stream tell of, whatever its connection does; None: they tell of none."""
+    if observer.garbled:
+        return UpstreamMalformed("the stream holds bytes that are no event")
+    return None if observer.error is None else UpstreamErrorEvent(f"told in the stream: {observer.error}")
 
 
 def broken(end: BodyEnd) -> ProxyError:

@@ -20,7 +20,7 @@ from proxy.exchange import Exchange, Phase
 from proxy.sse.relay import Held, Relay
 from proxy.streaming.clocks import NEVER, Clocks, WriteStall
 from proxy.streaming.deadlines import Deadlines
-from proxy.streaming.endings import CLEAN, broken, failure_of
+from proxy.streaming.endings import CLEAN, broken, failure_of, told
 from proxy.streaming.translation import translated
 from proxy.translate import Back, EventTranslator
 from proxy.upstream import BodyEnd, UpstreamStream
@@ -235,7 +235,7 @@ class Stream:
         if self._done is not None:
             self._finish(end)
         elif self._first is not None and not self._first.done():
-            if end in CLEAN and self.relay.framing is not Framing.EVENTS:
+            if end in CLEAN and not self.relay.framing.of_events:
                 self._first.set_result(None)
             else:
                 self._first.set_exception(broken(end))
@@ -357,8 +357,8 @@ class Stream:
         elif verdict in (Held.READY, Held.CROWDED):  # what is never committed early goes out under the upstream's own head
             self._first.set_result(None)
         elif verdict is Held.FAILED:
-            observer = self.relay.observer
-            self._first.set_exception(UpstreamErrorEvent(f"first event is an error: {observer and observer.error}"))
+            assert self.relay.observer is not None
+            self._first.set_exception(told(self.relay.observer) or UpstreamErrorEvent())
 
     def _finish(self, end: BodyEnd) -> None:
         if self._done is None or self._done.done():

@@ -12,6 +12,7 @@ from proxy.dialects import (
     PLAIN,
     RESPONSES,
 )
+from proxy.dialects.endpoints import BEDROCK_TOKENS, CONVERSE, CONVERSE_STREAM, INVOKE, INVOKE_STREAM
 
 
 def test_each_path_of_the_surface_speaks_its_dialect() -> None:
@@ -26,6 +27,11 @@ def test_each_path_of_the_surface_speaks_its_dialect() -> None:
         ("POST", "/v1/embeddings"): ("embeddings", EMBEDDINGS),
         ("POST", "/v1/messages"): ("messages", MESSAGES),
         ("POST", "/v1/messages/count_tokens"): ("count_tokens", COUNT_TOKENS),
+        ("POST", "/model/{model}/converse"): ("bedrock", CONVERSE),
+        ("POST", "/model/{model}/converse-stream"): ("bedrock", CONVERSE_STREAM),
+        ("POST", "/model/{model}/invoke"): ("bedrock", INVOKE),
+        ("POST", "/model/{model}/invoke-with-response-stream"): ("bedrock", INVOKE_STREAM),
+        ("POST", "/model/{model}/count-tokens"): ("bedrock", BEDROCK_TOKENS),
         ("POST", "/v1/moderations"): ("moderations", PLAIN),
         ("POST", "/v1/images/generations"): ("images", PLAIN),
         ("POST", "/v1/images/edits"): ("images", PLAIN),
@@ -47,6 +53,8 @@ def test_each_path_of_the_surface_speaks_its_dialect() -> None:
     assert speaks["/v1/images/edits"] == "images"
     assert speaks["/v1beta/models/{model}:streamGenerateContent"] == "gemini"
     assert speaks["/v1beta/models/{model}:countTokens"] == "gemini_tokens"
+    assert speaks["/model/{model}/converse-stream"] == "converse"
+    assert speaks["/model/{model}/invoke"] == "invoke"
 
 
 def test_azure_s_clients_find_openai_s_paths_in_both_of_their_forms() -> None:
@@ -79,7 +87,8 @@ def test_no_path_is_there_twice() -> None:
 
 
 def test_a_dialect_is_known_by_its_name() -> None:
-    """Plans are kept by it."""
-    dialects = {endpoint.dialect for endpoint in ENDPOINTS}
+    """Plans are kept by it, and by whether a stream is wanted, which is all that two of one name may differ in."""
+    names = {(endpoint.dialect.name, type(endpoint.dialect)) for endpoint in ENDPOINTS}
 
-    assert len({dialect.name for dialect in dialects}) == len(dialects)
+    assert len({name for name, _ in names}) == len(names)
+    assert len({dialect.name for dialect in (CHAT, COMPLETIONS, EMBEDDINGS, PLAIN)}) == 4

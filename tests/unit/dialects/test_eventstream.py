@@ -212,3 +212,10 @@ def test_only_one_whole_frame_is_decoded(frame: bytes) -> None:
 def test_botocore_refuses_a_header_twice_too() -> None:
     with pytest.raises(ParserError):
         as_botocore(framed(b"\1a\7\0\1x\1a\7\0\1y"))
+
+
+def test_headers_that_are_remembered_cannot_be_changed_for_the_next_frame() -> None:
+    with pytest.raises(TypeError):
+        decode(EVENT).headers[":event-type"] = "another"  # type: ignore[index]
+
+    assert decode(EVENT).headers[":event-type"] == "contentBlockDelta"

@@ -7,6 +7,7 @@ import pytest
 
 from proxy.dialects import CHAT, RESPONSES
 from proxy.dialects.base import Framing
+from proxy.dialects.endpoints import CONVERSE_STREAM
 from proxy.errors import (
     BodiesFull,
     ClientStalled,
@@ -20,6 +21,7 @@ from proxy.errors import (
     UpstreamTimeout,
 )
 from proxy.handler.answers import cut, refusal, refuse
+from tests.support import bedrock
 from tests.support.answers import CREATED, TOKEN
 from tests.support.http1 import chunk
 from tests.unit.handler.calling import Asked, asked
@@ -137,6 +139,34 @@ async def test_nothing_is_ever_appended_to_half_an_event(half: bytes) -> None:
         sent = begun(it)
 
         cut(it.call, ERROR, b"data: told\n\n")
+
+        assert it.sent[sent:] == b""
+        assert it.client.transport.ended == "abort"
+
+
+@pytest.mark.parametrize("pieces", [bedrock.FRAMES[:1], bedrock.FRAMES[:3]], ids=["a frame", "frames"])
+async def test_binary_stream_is_told_by_a_frame_behind_the_last_one(pieces: tuple[bytes, ...]) -> None:
+    async with asked() as it:
+        it.call.dialect = CONVERSE_STREAM
+        it.stream(*pieces, framing=Framing.FRAMES)
+        sent = begun(it)
+
+        refuse(it.call, ERROR)
+
+        assert it.sent[sent:] == chunk(CONVERSE_STREAM.error_event(ERROR, "r1", None))
+        assert it.client.transport.ended == "close"
+
+
+@pytest.mark.parametrize(
+    "rest", [bedrock.HI[:-1], bedrock.HI[:1], bedrock.damaged(bedrock.HI)], ids=["half", "a byte", "damaged"]
+)
+async def test_nothing_is_ever_appended_to_half_a_frame(rest: bytes) -> None:
+    async with asked() as it:
+        it.call.dialect = CONVERSE_STREAM
+        it.stream(bedrock.START, rest, framing=Framing.FRAMES)
+        sent = begun(it)
+
+        refuse(it.call, ERROR)
 
         assert it.sent[sent:] == b""
         assert it.client.transport.ended == "abort"

@@ -27,5 +27,5 @@ def test_an_upstream_s_own_id_is_found_under_any_of_its_names(headers: dict[byte
 
 
 def test_each_kind_of_backend_has_its_provider() -> None:
-    assert set(PROVIDERS) == {"openai", "azure", "anthropic", "gemini", "simulator"}
+    assert set(PROVIDERS) == {"openai", "azure", "anthropic", "bedrock", "gemini", "simulator"}
     assert all(issubclass(provider, Provider) and provider.speaks for provider in PROVIDERS.values())

@@ -16,5 +16,9 @@ def test_white_space_is_no_line_end() -> None:
     assert not SPACE.strip(b" ")
 
 
-def test_every_body_is_framed_in_one_of_four_ways() -> None:
-    assert {framing.value for framing in Framing} == {"events", "lines", "whole", "opaque"}
+def test_every_body_is_framed_in_one_of_five_ways() -> None:
+    assert {framing.value for framing in Framing} == {"events", "frames", "lines", "whole", "opaque"}
+
+
+def test_text_and_binary_streams_are_made_of_events() -> None:
+    assert [framing for framing in Framing if framing.of_events] == [Framing.EVENTS, Framing.FRAMES]

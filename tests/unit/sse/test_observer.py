@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.sse.events import Splitter
 from proxy.sse.observer import CONTENT, FAILED, NOTHING, PING, TERMINAL, Observer
 
 
@@ -47,3 +48,18 @@ def test_an_answer_with_an_error_is_not_finished() -> None:
     observer.error = "overloaded"
 
     assert not observer.complete(clean=True)
+
+
+def test_text_is_never_taken_for_garbled() -> None:
+    observer = Words()
+
+    observer.feed(b"\x00\xff no event\n\n")
+
+    assert not observer.garbled
+
+
+def test_an_observer_may_bring_its_own_way_of_cutting() -> None:
+    splitter = Splitter(cap=10)
+
+    assert Words(splitter).splitter is splitter
+    assert Words().splitter is not Words().splitter

@@ -3,13 +3,16 @@ from __future__ import annotations
 import pytest
 
 from proxy.dialects.base import CONTENT, FAILED, NOTHING, TERMINAL, Blind, Framing, Keepalive, Observer
+from proxy.dialects.bedrock_events import ConverseObserver, InvokeObserver
 from proxy.dialects.chat import ChatObserver
+from proxy.dialects.eventstream import encode
 from proxy.dialects.gemini_stream import GeminiArrayObserver
 from proxy.dialects.keepalives import Comment, Constant
 from proxy.dialects.plain import PlainObserver
 from proxy.dialects.responses import ResponsesKeepalive, ResponsesObserver
 from proxy.sse.boundary import BOM
 from proxy.sse.relay import HOLD_LIMIT, Held, Relay
+from tests.support import bedrock
 
 INTERVAL = 10.0
 WALL = 1_700_000_000.0
@@ -490,3 +493,93 @@ def test_a_relay_shows_where_it_stands_and_none_of_the_answer() -> None:
     relay = live(EVENT + b"data: s3cr3t")
 
     assert repr(relay) == "<Relay events started=True held=0 between_events=False>"
+
+
+# ---- binary frames
+
+
+def framed() -> Relay:
+    """A relay for binary frames that would have a keepalive, if one could be put into them."""
+    return waiting(ConverseObserver(), framing=Framing.FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("first", "verdict"),
+    [
+        (bedrock.START, Held.READY),
+        (bedrock.HI, Held.READY),
+        (bedrock.THROTTLED, Held.FAILED),
+        (bedrock.error_frame("InternalFailure"), Held.FAILED),
+        (bedrock.damaged(bedrock.START), Held.FAILED),
+    ],
+    ids=["start", "content", "exception", "error", "damaged"],
+)
+def test_the_first_binary_frame_is_held_until_it_is_whole_and_then_judged(first: bytes, verdict: Held) -> None:
+    relay = framed()
+
+    held = [relay.hold(bytes([byte]), committed=False)[0] for byte in first]
+
+    assert held == [Held.WAITING] * (len(first) - 1) + [verdict]
+    assert relay.release(0.0) == first
+
+
+def test_the_first_binary_frame_decides_whatever_comes_with_it() -> None:
+    good, bad = framed(), framed()
+
+    assert good.hold(bedrock.START + bedrock.THROTTLED, committed=False)[0] is Held.READY
+    assert bad.hold(bedrock.THROTTLED + bedrock.START, committed=False)[0] is Held.FAILED
+
+
+def test_bytes_that_are_no_frame_from_the_start_are_no_answer() -> None:
+    relay = framed()
+
+    assert relay.hold(b"HTTP/1.1 200 OK\r\n", committed=False)[0] is Held.FAILED
+
+
+def test_a_ping_inside_of_a_frame_is_no_first_event() -> None:
+    relay = waiting(InvokeObserver(), framing=Framing.FRAMES)
+    ping = bedrock.native({"type": "ping"})
+
+    assert relay.hold(ping, committed=False)[0] is Held.WAITING
+    assert relay.hold(bedrock.CLAUDE[0], committed=False)[0] is Held.READY
+    assert relay.release(0.0) == ping + bedrock.CLAUDE[0]
+
+
+def test_a_frame_that_looks_like_text_is_still_an_event() -> None:
+    """Its lines would be comments, and no data, to a reader of text."""
+    relay = framed()
+
+    assert relay.hold(encode({}, b"\n: comment\n\n"), committed=False)[0] is Held.READY
+
+
+def test_a_binary_stream_can_be_told_an_error_between_two_frames_only() -> None:
+    relay = framed()
+    relay.hold(bedrock.START, committed=False)
+    relay.release(0.0)
+    between = []
+
+    for byte in bedrock.HI:
+        between.append(relay.between_events)
+        relay.forward(bytes([byte]), 1.0)
+
+    assert between == [True] + [False] * (len(bedrock.HI) - 1)
+    assert relay.between_events
+
+
+def test_nothing_may_follow_a_damaged_frame() -> None:
+    relay = framed()
+    relay.hold(bedrock.START, committed=False)
+    relay.release(0.0)
+
+    relay.forward(bedrock.damaged(bedrock.HI), 1.0)
+
+    assert not relay.between_events
+
+
+def test_no_keepalive_is_ever_put_into_a_binary_stream() -> None:
+    relay = framed()
+    before = due(relay, 1e6)
+    relay.hold(bedrock.START, committed=False)
+    relay.release(1e6)
+
+    assert (before, due(relay, 1e9)) == (b"", b"")

@@ -5,6 +5,7 @@ Each classic mistake of injecting proxies is put into the relay on purpose at th
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.dialects.base import Framing, Keepalive, Observer
+from proxy.dialects.bedrock_events import ConverseObserver
 from proxy.dialects.chat import ChatObserver
 from proxy.dialects.keepalives import Comment, Constant, styled
 from proxy.dialects.plain import PlainObserver
 from proxy.sse import boundary
 from proxy.sse.relay import Held, Relay
+from tests.support import bedrock
 from tests.support.streams import BOM, TERMINATORS, Case, Tick, case_count, cases, random_case, random_cases
 from tests.support.whatwg import Event, Item, OpenAiEvent, openai_events, parse
 
@@ -344,3 +347,50 @@ def test_a_frame_behind_the_last_event_is_found_out() -> None:
 def test_the_right_relay_is_not_found_out(chat: bool) -> None:
     """The same run that convicts the wrong ones acquits the right one."""
     assert not list(broken_by(lambda: new_relay(Comment()), chat=chat))
+
+
+# Binary frames.
+
+GOOD = (b"".join(bedrock.FRAMES), b"".join(bedrock.CLAUDE))
+BINARY = (*GOOD, bedrock.START + bedrock.HI + bedrock.damaged(bedrock.HI) + bedrock.STOP, bedrock.START + b"no frame")
+
+
+@given(stream=st.sampled_from(BINARY), places=st.lists(st.integers(min_value=0), max_size=12), ticks=st.booleans())
+def test_a_binary_stream_passes_untouched_however_it_is_cut(stream: bytes, places: list[int], ticks: bool) -> None:
+    edges = [0, *sorted(place % len(stream) for place in places), len(stream)]
+    relay = new_relay(Comment())
+    relay.begin(ConverseObserver(), Framing.FRAMES)
+    client, live = b"", False
+
+    for start, end in itertools.pairwise(edges):
+        piece = stream[start:end]
+        if live:
+            client += piece
+            relay.forward(piece, float(end))
+        elif relay.hold(piece, committed=False)[0] is Held.READY:
+            client += relay.release(float(end))
+            live = True
+        if ticks:
+            client += relay.frame(float(end) + 1e6, WALL)
+
+    assert client == stream
+
+
+@given(stream=st.sampled_from(GOOD), place=st.integers(min_value=0))
+def test_an_error_fits_between_binary_frames_exactly_where_one_has_ended(stream: bytes, place: int) -> None:
+    end = place % (len(stream) + 1)
+    relay = new_relay(None)
+    relay.begin(ConverseObserver(), Framing.FRAMES)
+
+    relay.hold(stream[:end], committed=False)
+
+    assert relay.between_events is (end in frame_ends(stream))
+
+
+def frame_ends(stream: bytes) -> Iterator[int]:
+    """Yield where the frames of *stream* begin and end, from the lengths that they tell."""
+    at = 0
+    while at < len(stream):
+        yield at
+        at += int.from_bytes(stream[at : at + 4])
+    yield at

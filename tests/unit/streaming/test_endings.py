@@ -4,9 +4,11 @@ import pytest
 
 from proxy.dialects import CHAT, PLAIN, RESPONSES
 from proxy.dialects.base import Dialect, RequestView
+from proxy.dialects.endpoints import CONVERSE_STREAM
 from proxy.errors import InternalError, ProxyError, UpstreamErrorEvent, UpstreamMalformed, UpstreamReset, UpstreamTruncated
-from proxy.streaming.endings import CLEAN, broken, failure_of
+from proxy.streaming.endings import CLEAN, broken, failure_of, told
 from proxy.upstream import BodyEnd
+from tests.support import bedrock
 from tests.support.answers import COMPLETED, CREATED, ERROR_EVENT, FINISH, TEXT_DELTA, TOKEN, numbered
 from tests.support.upstream import DONE
 
@@ -86,3 +88,44 @@ def test_stream_that_stops_short_is_no_answer(events: bytes) -> None:
     observer.feed(events)
 
     assert type(failure_of(observer, BodyEnd.COMPLETE)) is UpstreamTruncated
+
+
+FRAME_ENDS = {
+    "whole": (bedrock.WHOLE, None),
+    "stopped": (bedrock.START + bedrock.HI + bedrock.STOP, None),
+    "no last event": (bedrock.START + bedrock.HI, UpstreamTruncated),
+    "half a frame": (bedrock.WHOLE[:-1], UpstreamTruncated),
+    "an exception": (bedrock.START + bedrock.THROTTLED, UpstreamErrorEvent),
+    "a damaged frame": (bedrock.START + bedrock.damaged(bedrock.HI) + bedrock.STOP, UpstreamMalformed),
+}
+
+
+@pytest.mark.parametrize(("frames", "error"), FRAME_ENDS.values(), ids=FRAME_ENDS)
+def test_binary_stream_is_finished_with_its_last_event_and_nothing_left_over(
+    frames: bytes, error: type[ProxyError] | None
+) -> None:
+    observer = CONVERSE_STREAM.observer(RequestView("m"))
+    observer.feed(frames)
+
+    failure = failure_of(observer, BodyEnd.COMPLETE)
+
+    assert (None if failure is None else type(failure)) is error
+
+
+@pytest.mark.parametrize(("end", "error"), [(BodyEnd.CUT, UpstreamTruncated), (BodyEnd.RESET, UpstreamReset)])
+def test_binary_stream_whose_connection_broke_is_not_finished(end: BodyEnd, error: type[ProxyError]) -> None:
+    observer = CONVERSE_STREAM.observer(RequestView("m"))
+    observer.feed(bedrock.WHOLE)
+
+    assert type(failure_of(observer, end)) is error
+
+
+def test_what_the_bytes_tell_is_told_without_an_end() -> None:
+    good, failed, garbled = (CONVERSE_STREAM.observer(RequestView("m")) for _ in range(3))
+    good.feed(bedrock.WHOLE)
+    failed.feed(bedrock.THROTTLED)
+    garbled.feed(b"HTTP/1.1 502 Bad Gateway")
+
+    assert told(good) is None
+    assert type(told(failed)) is UpstreamErrorEvent
+    assert type(told(garbled)) is UpstreamMalformed

@@ -7,6 +7,7 @@ import pytest
 
 from proxy.dialects import COMPLETIONS, PLAIN, RESPONSES
 from proxy.dialects.base import Answer, Dialect, Framing
+from proxy.dialects.endpoints import CONVERSE_STREAM
 from proxy.dialects.keepalives import SPACE, Constant
 from proxy.errors import (
     ClientStalled,
@@ -25,6 +26,7 @@ from proxy.exchange import GAP_BUCKETS, Phase
 from proxy.sse.relay import HOLD_LIMIT
 from proxy.streaming import NEVER
 from proxy.streaming.stream import AFTER_END, HOLD_PAUSE
+from tests.support import bedrock
 from tests.support.answers import ERROR_EVENT, FINISH, ROLE, TOKEN, USAGE
 from tests.support.handclock import START, HandClock
 from tests.support.transports import turns
@@ -613,6 +615,33 @@ async def test_error_as_first_event_fails_the_attempt_and_the_stream_still_holds
         await first
     assert joined.stream.upstream is not None
     assert not joined.upstream.closed
+
+
+@pytest.mark.parametrize(
+    ("first", "error"),
+    [(bedrock.THROTTLED, UpstreamErrorEvent), (bedrock.damaged(bedrock.START), UpstreamMalformed)],
+    ids=["exception", "damaged"],
+)
+async def test_binary_frame_that_is_an_error_or_none_fails_the_attempt(
+    house: Rooms, first: bytes, error: type[ProxyError]
+) -> None:
+    joined = await house.join()
+
+    begun = await joined.first(first, framing=Framing.FRAMES, dialect=CONVERSE_STREAM)
+
+    with pytest.raises(error):
+        await begun
+    assert joined.client.written == []
+
+
+async def test_binary_stream_without_a_frame_is_a_failed_attempt(house: Rooms) -> None:
+    joined = await house.join()
+    first = await joined.first(framing=Framing.FRAMES, dialect=CONVERSE_STREAM)
+
+    joined.upstream.end()
+
+    with pytest.raises(UpstreamTruncated):
+        await first
 
 
 async def test_dropped_attempt_leaves_nothing_behind(house: Rooms) -> None:
