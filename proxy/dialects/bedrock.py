@@ -6,7 +6,7 @@ The model and the wish for a stream stand in the path.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -51,7 +51,12 @@ class Bedrock(Dialect):
         self._stream = stream
 
     def read_request(self, body: bytes, params: Mapping[str, str]) -> RequestView:
-        return RequestView(model=_model(params), stream=self._stream)
+        return RequestView(model=_model(params), stream=self._stream, values=self.values(body))
+
+    def values(self, body: bytes) -> Mapping[str, Any]:
+        """Return the members of a body that a translator may want. Raises BadRequest."""
+        del body
+        return {}
 
     def observer(self, view: RequestView) -> Observer:
         return Blind()
@@ -95,8 +100,8 @@ class Converse(Bedrock):
 
     name = "converse"
 
-    def read_request(self, body: bytes, params: Mapping[str, str]) -> RequestView:
-        return super().read_request(body, params)._replace(values=read_object(body).values)
+    def values(self, body: bytes) -> Mapping[str, Any]:
+        return read_object(body).values
 
     def observer(self, view: RequestView) -> ConverseObserver:
         return ConverseObserver()

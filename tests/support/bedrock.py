@@ -11,10 +11,14 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from proxy.dialects.eventstream import encode
+from proxy.settings import Settings
+from tests.support.client import RawClient, Response
+from tests.support.house import BEARER, settings
 from tests.support.steps import Reply, RequestSeen, Step
 
 MODEL: Final = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 SEGMENT: Final = "anthropic.claude-sonnet-4-5-20250929-v1%3A0"
+RENAMED: Final = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"  # how `claude` is called there
 EVENT_STREAM: Final = "application/vnd.amazon.eventstream"
 REQUEST_ID: Final = "b0c7e1f2-9a35-4c0e-8f3e-5c1d2e3f4a5b"
 CONVERSE: Final = f"/model/{SEGMENT}/converse"
@@ -169,3 +173,35 @@ def _canonical(request: RequestSeen, signed: list[str]) -> str:
 
 def _names(request: RequestSeen) -> list[tuple[str, bytes]]:
     return [(name.decode().lower(), value) for name, value in request.headers]
+
+
+KEY_HEADERS: Final = [*BEARER, ("Content-Type", "application/json")]
+
+
+def bedrock(*urls: str, streaming: dict[str, Any] | None = None, each: dict[str, Any] | None = None, **changes: Any) -> Settings:
+    """Return settings under which Bedrock at *urls*, in order, serves Claude under its own name and an alias.
+
+    *each* is what its upstreams have besides.
+    """
+    own = {
+        "kind": "bedrock",
+        "api_key": "bedrock-api-key-upstream",
+        "region": "us-east-1",
+        "connect_timeout": "1s",
+        **(each or {}),
+    }
+    names = [chr(ord("a") + index) for index in range(len(urls))]
+    return settings(
+        streaming=streaming or {},
+        upstreams={name: {**own, "endpoint_url": url} for name, url in zip(names, urls, strict=True)},
+        models=[
+            {"name": "anthropic.*", "targets": [{"upstream": name} for name in names]},
+            {"name": "claude", "targets": [{"upstream": name, "model": RENAMED} for name in names]},
+        ],
+        **changes,
+    )
+
+
+async def ask_bedrock(client: RawClient, path: str = CONVERSE_STREAM, body: bytes = ASK) -> Response:
+    """Ask and return the response when its head is in."""
+    return await client.request("POST", path, KEY_HEADERS, body)
