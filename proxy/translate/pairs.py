@@ -10,8 +10,9 @@ from typing import Final
 
 from proxy.translate.base import Translator
 from proxy.translate.chain import Chain
+from proxy.translate.chat_to_messages import ChatToMessages
 
-TRANSLATORS: Final[tuple[Translator, ...]] = ()
+TRANSLATORS: Final[tuple[Translator, ...]] = (ChatToMessages(),)
 MIDDLE: Final = "chat"
 
 

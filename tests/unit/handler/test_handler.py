@@ -48,7 +48,7 @@ async def house(upstream: Upstream) -> AsyncIterator[House]:
             cors={"origins": ["https://app.example.com"]},
             upstreams={
                 "a": {"passthrough": ["/v1/files", "/v1/batches/"]},
-                "claude": {"kind": "anthropic"},
+                "claude": {"kind": "anthropic", "apis": ["count_tokens"]},
             },
             models=[
                 {"name": "gpt-*", "targets": [{"upstream": "a"}, {"upstream": "claude"}]},

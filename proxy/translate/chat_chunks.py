@@ -1,0 +1,143 @@
+"""Writes OpenAI chat chunks and answers, and what stands around their text only once for a whole stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import orjson
+
+from proxy.errors import UpstreamMalformed
+from proxy.exchange import Usage
+from proxy.translate.base import Source
+from proxy.translate.chat_request import ChatRequest
+from proxy.translate.names import Names
+
+DONE: Final = b"data: [DONE]\n\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a request decides about the form of its answer. `loops`: with tools, so reasoning may have to be sent back."""
+
+    id: str
+    created: int
+    model: str
+    include_usage: bool
+    names: Names
+    loops: bool
+
+    @classmethod
+    def of(cls, source: Source, chat: ChatRequest, names: Names) -> Self:
+        """Return the facts of a request that was read."""
+        return cls(
+            id=f"chatcmpl-{source.request_id}",
+            created=source.now,
+            model=source.model,
+            include_usage=chat.include_usage,
+            names=names,
+            loops=bool(chat.toolbox.tools),
+        )
+
+
+class Chunks:
+    """Writes the chunks of one stream. Text is given as it stands inside a JSON string, so that none has to be read for it."""
+
+    __slots__ = (
+        "_after",
+        "_before",
+        "_nulled",
+        "_usage_after",
+        "arguments_after",
+        "reasoning_before",
+        "text_after",
+        "text_before",
+    )
+
+    def __init__(self, facts: Facts, model: str) -> None:
+        head = {"id": facts.id, "object": "chat.completion.chunk", "created": facts.created, "model": model}
+        self._nulled = b',"usage":null}\n\n' if facts.include_usage else b"}\n\n"
+        self._before = b"data: %b," % dumped(head)[:-1] + b'"choices":[{"index":0,"delta":{'
+        self._after = b'},"finish_reason":null}]' + self._nulled
+        self.text_before = self._before + b'"content":"'
+        self.reasoning_before = self._before + b'"reasoning_content":"'
+        self.text_after = b'"' + self._after
+        self.arguments_after = b'"}}]' + self._after
+
+    def delta(self, members: Mapping[str, Any]) -> bytes:
+        """Return the chunk for any delta."""
+        return self._before + dumped(members)[1:-1] + self._after
+
+    def arguments_before(self, number: int) -> bytes:
+        """Return what stands before a piece of the arguments of the tool call *number*."""
+        return self._before + b'"tool_calls":[{"index":%d,"function":{"arguments":"' % number
+
+    def finish(self, reason: str) -> bytes:
+        """Return the chunk that tells why the answer ended."""
+        return self._before + b'},"finish_reason":"%b"}]' % reason.encode() + self._nulled
+
+    def usage(self, usage: Usage) -> bytes:
+        """Return the chunk that tells what the answer used."""
+        before = self._before.removesuffix(b'{"index":0,"delta":{')
+        return before + b'],"usage":%b}\n\n' % dumped(usage_object(usage))
+
+
+def escaped(text: str) -> bytes:
+    """Return *text* as it stands inside a JSON string."""
+    return dumped(text)[1:-1]
+
+
+def dumped(value: Any) -> bytes:
+    """Return *value* as JSON; half a surrogate pair too, which real models write.
+
+    Raises UpstreamMalformed for what is nested too deeply.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        try:
+            return json.dumps(value, separators=(",", ":")).encode()
+        except RecursionError as exc:
+            raise UpstreamMalformed("a value is nested too deeply") from exc
+
+
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """Return OpenAI's `usage`; what the upstream did not say is null, and details without any are left out."""
+    into = {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write}
+    out = {"reasoning_tokens": usage.reasoning}
+    both = usage.tokens_in is not None and usage.tokens_out is not None
+    told = {
+        "prompt_tokens": usage.tokens_in,
+        "completion_tokens": usage.tokens_out,
+        "total_tokens": (usage.tokens_in or 0) + (usage.tokens_out or 0) if both else None,
+    }
+    for name, details in (("prompt_tokens_details", into), ("completion_tokens_details", out)):
+        said = {key: value for key, value in details.items() if value is not None}
+        if said:
+            told[name] = said  # type: ignore[assignment]  # the counts come first
+    return told
+
+
+def write_call(facts: Facts, call: Any, name: Any, arguments: Any, **extra: Any) -> dict[str, Any]:
+    """Return a whole tool call. Raises UpstreamMalformed for one without an id or a name."""
+    if not isinstance(call, str) or not isinstance(name, str):
+        raise UpstreamMalformed("a tool call has no id, or no name")
+    written = dumped(arguments if isinstance(arguments, dict) else {}).decode()
+    return {"id": call, "type": "function", "function": {"name": facts.names.here(name), "arguments": written}, **extra}
+
+
+def answer(facts: Facts, message: Mapping[str, Any], *, model: str, reason: str, usage: Usage | None) -> bytes:
+    """Return a whole answer; *message* is what the model said, without its role."""
+    said = {"role": "assistant", "content": None, "refusal": None, **message}
+    return dumped(
+        {
+            "id": facts.id,
+            "object": "chat.completion",
+            "created": facts.created,
+            "model": model,
+            "choices": [{"index": 0, "message": said, "logprobs": None, "finish_reason": reason}],
+            "usage": None if usage is None else usage_object(usage),
+        }
+    )
