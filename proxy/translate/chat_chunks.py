@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -126,6 +126,20 @@ def write_call(facts: Facts, call: Any, name: Any, arguments: Any, **extra: Any)
         raise UpstreamMalformed("a tool call has no id, or no name")
     written = dumped(arguments if isinstance(arguments, dict) else {}).decode()
     return {"id": call, "type": "function", "function": {"name": facts.names.here(name), "arguments": written}, **extra}
+
+
+def write_message(
+    facts: Facts, *, words: Iterable[Any], thoughts: Iterable[Any], signed: Iterable[Any], calls: Sequence[Any]
+) -> dict[str, Any]:
+    """Return what a model said, without its role. What is no text in *words* and *thoughts* is left out."""
+    text = "".join(each for each in words if isinstance(each, str))
+    message = {
+        "content": text or (None if calls else ""),
+        "reasoning_content": "".join(each for each in thoughts if isinstance(each, str)),
+        "thinking_blocks": [*signed] if facts.loops else [],
+        "tool_calls": calls,
+    }
+    return {key: value for key, value in message.items() if value or key == "content"}
 
 
 def answer(facts: Facts, message: Mapping[str, Any], *, model: str, reason: str, usage: Usage | None) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from proxy.translate.base import Source
 from proxy.translate.chat_messages import Conversation, read_messages
 from proxy.translate.chat_tools import Toolbox, read_tools
-from proxy.translate.fields import Fields, refuse_unknown
+from proxy.translate.fields import Fields, refuse, refuse_unknown
 
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
@@ -85,6 +85,14 @@ def read_chat(source: Source, honoured: Collection[str] = ()) -> ChatRequest:
         user=body.maybe_text("safety_identifier") or body.maybe_text("user"),
         include_usage=bool(options and options.flag("include_usage")),
     )
+
+
+def schema_of(source: Source, chat: ChatRequest) -> Format | None:
+    """Return the form that the answer must have, where the target knows no other than those with a schema."""
+    if chat.format and chat.format.schema is None:
+        refuse("response_format", "must come with a schema for this model's backend", drop=source.drop_params)
+        return None
+    return chat.format
 
 
 def _stop(body: Fields) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ class ChatStream:
     `chunks` is there while the answer is: None before it has begun, and when it is over.
     """
 
-    __slots__ = ("_blocks", "_calls", "_facts", "_reasoning", "chunks", "finished", "over")
+    __slots__ = ("_blocks", "_calls", "_facts", "_reasoning", "_told_usage", "chunks", "finished", "over")
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -30,6 +30,7 @@ class ChatStream:
         self._blocks = 0  # of reasoning that were told to be sent back
         self._reasoning = bytearray()  # of the block that is being told, with its JSON escapes
         self.chunks: Chunks | None = None
+        self._told_usage = False
         self.finished = False
         self.over = False
 
@@ -118,13 +119,19 @@ class ChatStream:
         self.finished = True
         return first + b"".join(self.close_call(number) for number in range(self.calls)) + self.chunks.finish(reason)
 
-    def end(self, usage: Usage | None) -> bytes:
-        """Return the end of a complete answer."""
-        if self.over or self.chunks is None:
+    def tell_usage(self, usage: Usage | None) -> bytes:
+        """Return what a finished answer used, once, to a client that asked for it."""
+        if usage is None or self._told_usage or not self.finished or self.chunks is None:
             return b""
-        told = self.chunks.usage(usage) if usage is not None and self._facts.include_usage else b""
+        self._told_usage = self._facts.include_usage
+        return self.chunks.usage(usage) if self._facts.include_usage else b""
+
+    def end(self) -> bytes:
+        """Return the end of a complete answer."""
+        if self.chunks is None:
+            return b""
         self._close()
-        return told + DONE
+        return DONE
 
     def fail(self, status: int, message: Any) -> bytes:
         """Return the error that another API told with *status*; nothing comes behind it."""

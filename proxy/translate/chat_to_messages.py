@@ -7,9 +7,9 @@ from typing import Any, Final
 from proxy.translate.base import Source, Translated, Translator
 from proxy.translate.chat_chunks import Facts
 from proxy.translate.chat_of_claude import sampling_of, stop_of, thinking_of
-from proxy.translate.chat_request import ChatRequest, read_chat
+from proxy.translate.chat_request import ChatRequest, read_chat, schema_of
 from proxy.translate.claude import ThinkingMode
-from proxy.translate.fields import dumped, refuse
+from proxy.translate.fields import dumped, without_empty
 from proxy.translate.messages_to_chat import MessagesToChat
 from proxy.translate.messages_turns import TOOL_NAME, write_system, write_tools, write_turn
 from proxy.translate.names import Names
@@ -34,26 +34,28 @@ class ChatToMessages(Translator):
 
 def _written(source: Source, chat: ChatRequest, names: Names) -> dict[str, Any]:
     thinking = thinking_of(source, chat)
-    members = {
-        "model": source.model,
-        "max_tokens": chat.max_tokens or DEFAULT_LIMIT + (thinking.budget if thinking else 0),
-        "system": write_system(chat.conversation.system),
-        "messages": [write_turn(turn, names) for turn in chat.conversation.turns],
-        **write_tools(chat.toolbox, names),
-        "thinking": thinking.config if thinking else None,
-        "output_config": _output(source, chat, thinking),
-        **sampling_of(source, chat, thinking),
-        "stop_sequences": stop_of(source, chat),
-        "metadata": {"user_id": chat.user} if chat.user else None,
-        "stream": source.stream or None,
-    }
-    return {name: value for name, value in members.items() if value not in (None, [], {})}
+    return without_empty(
+        {
+            "model": source.model,
+            "max_tokens": chat.max_tokens or DEFAULT_LIMIT + (thinking.budget if thinking else 0),
+            "system": write_system(chat.conversation.system),
+            "messages": [write_turn(turn, names) for turn in chat.conversation.turns],
+            **write_tools(chat.toolbox, names),
+            "thinking": thinking.config if thinking else None,
+            "output_config": _output(source, chat, thinking),
+            **sampling_of(source, chat, thinking),
+            "stop_sequences": stop_of(source, chat),
+            "metadata": {"user_id": chat.user} if chat.user else None,
+            "stream": source.stream or None,
+        }
+    )
 
 
 def _output(source: Source, chat: ChatRequest, thinking: ThinkingMode | None) -> dict[str, Any]:
-    output: dict[str, Any] = {"effort": thinking.effort} if thinking and thinking.effort else {}
-    if chat.format and chat.format.schema is None:
-        refuse("response_format", "must come with a schema for this model's backend", drop=source.drop_params)
-    elif chat.format:
-        output["format"] = {"type": "json_schema", "schema": chat.format.schema}
-    return output
+    form = schema_of(source, chat)
+    return without_empty(
+        {
+            "effort": thinking.effort if thinking else None,
+            "format": {"type": "json_schema", "schema": form.schema} if form else None,
+        }
+    )

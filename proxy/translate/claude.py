@@ -9,6 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.translate.conversation import Choice
+from proxy.translate.names import Names
+
 MIN_BUDGET: Final = 1024  # tokens; less is refused
 
 # claude-opus-4-6, claude-3-7-sonnet-20250219, us.anthropic.claude-sonnet-4-5-20250929-v1:0; a date is no minor version
@@ -58,6 +61,16 @@ def thinking(model: str, effort: str, limit: int | None) -> ThinkingMode | None:
     if budget < MIN_BUDGET:
         return None
     return ThinkingMode({"type": "enabled", "budget_tokens": budget}, budget=budget)
+
+
+def tool_choice(choice: Choice, names: Names) -> dict[str, object]:
+    """Return Anthropic's words for which tools may be called."""
+    told: dict[str, object] = {"type": choice.kind}
+    if choice.name:
+        told["name"] = names.there(choice.name)
+    if not choice.parallel:
+        told["disable_parallel_tool_use"] = True
+    return told
 
 
 def _generation(model: str, unknown: tuple[int, int] = (0, 0)) -> tuple[int, int]:

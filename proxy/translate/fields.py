@@ -136,6 +136,11 @@ def refuse_unknown(values: Mapping[str, Any], known: Collection[str], *, drop: b
             refuse(key if _NAME.fullmatch(key) else "(unknown)", drop=drop)
 
 
+def without_empty(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members that say something: no null, no empty text, list or object."""
+    return {name: value for name, value in members.items() if value not in (None, "", [], {})}
+
+
 def dumped(value: Any) -> bytes:
     """Return *value* as JSON. Half a surrogate pair and a number of any size go out as they came in.
 

@@ -22,7 +22,7 @@ from proxy.dialects.usage import MESSAGES_COUNTS, read_messages_usage
 from proxy.errors import UpstreamMalformed
 from proxy.sse.events import Splitter, parse
 from proxy.translate.base import Back, EventTranslator
-from proxy.translate.chat_chunks import Facts, answer, escaped, write_call
+from proxy.translate.chat_chunks import Facts, answer, escaped, write_call, write_message
 from proxy.translate.chat_errors import error_answer
 from proxy.translate.chat_stream import MALFORMED, ChatStream
 
@@ -207,8 +207,9 @@ class MessagesEvents(EventTranslator):
         return self._stream.finish(_reason(reason)) if reason else b""
 
     def _message_stop(self) -> bytes:
-        reason = "tool_calls" if self._stream.calls else "stop"  # where none was told
-        return self._stream.finish(reason) + self._stream.end(self.usage)
+        stream = self._stream
+        reason = "tool_calls" if stream.calls else "stop"  # where none was told
+        return stream.finish(reason) + stream.tell_usage(self.usage) + stream.end()
 
     def _error(self, error: Told) -> bytes:
         return self._stream.fail(_STATUSES.get(str(error.get("type")), 500), error.get("message"))
@@ -223,27 +224,14 @@ class MessagesEvents(EventTranslator):
 
 def _message(facts: Facts, blocks: list[Told]) -> dict[str, Any]:
     """Return what the model said, as OpenAI's message."""
-    calls = [_call(facts, block) for block in blocks if block.get("type") == "tool_use"]
-    words = _joined(blocks, "text")
-    thoughts = _joined(blocks, "thinking")
-    signed = [_signed(block) for block in blocks if block.get("type") in ("thinking", "redacted_thinking")]
-    message: dict[str, Any] = {"content": words if words or not calls else None}
-    if thoughts:
-        message["reasoning_content"] = thoughts
-    if signed and facts.loops:
-        message["thinking_blocks"] = signed
-    if calls:
-        message["tool_calls"] = calls
-    return message
-
-
-def _joined(blocks: list[Told], kind: str) -> str:
-    texts = (block.get(kind) for block in blocks if block.get("type") == kind)
-    return "".join(text for text in texts if isinstance(text, str))
-
-
-def _call(facts: Facts, block: Told) -> Told:
-    return write_call(facts, block.get("id"), block.get("name"), block.get("input"))
+    calls = [block for block in blocks if block.get("type") == "tool_use"]
+    return write_message(
+        facts,
+        words=[block.get("text") for block in blocks if block.get("type") == "text"],
+        thoughts=[block.get("thinking") for block in blocks],
+        signed=[_signed(block) for block in blocks if block.get("type") in ("thinking", "redacted_thinking")],
+        calls=[write_call(facts, call.get("id"), call.get("name"), call.get("input")) for call in calls],
+    )
 
 
 def _signed(block: Told) -> Told:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from proxy.errors import BadRequest
 from proxy.translate.chat_tools import Toolbox
+from proxy.translate.claude import tool_choice
 from proxy.translate.conversation import (
     Audio,
     Document,
@@ -47,15 +48,7 @@ def write_tools(toolbox: Toolbox, names: Names) -> Block:
     if not toolbox.tools:
         return {}
     listed = {"tools": [_tool(tool, names) for tool in toolbox.tools]}
-    choice = toolbox.choice
-    if choice is None:
-        return listed
-    told: Block = {"type": choice.kind}
-    if choice.name:
-        told["name"] = names.there(choice.name)
-    if not choice.parallel:
-        told["disable_parallel_tool_use"] = True
-    return {**listed, "tool_choice": told}
+    return listed if toolbox.choice is None else {**listed, "tool_choice": tool_choice(toolbox.choice, names)}
 
 
 def _block(part: Part, names: Names) -> Block:

@@ -10,9 +10,10 @@ from typing import Final
 
 from proxy.translate.base import Translator
 from proxy.translate.chain import Chain
+from proxy.translate.chat_to_converse import ChatToConverse
 from proxy.translate.chat_to_messages import ChatToMessages
 
-TRANSLATORS: Final[tuple[Translator, ...]] = (ChatToMessages(),)
+TRANSLATORS: Final[tuple[Translator, ...]] = (ChatToMessages(), ChatToConverse())
 MIDDLE: Final = "chat"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.errors import UpstreamMalformed
 from proxy.exchange import Usage
-from proxy.translate.chat_chunks import Chunks, Facts, answer, dumped, escaped, usage_object, write_call
+from proxy.translate.chat_chunks import Chunks, Facts, answer, dumped, escaped, usage_object, write_call, write_message
 from proxy.translate.chat_request import read_chat
 from proxy.translate.messages_turns import TOOL_NAME
 from proxy.translate.names import Names
@@ -109,6 +109,29 @@ def test_a_whole_call_has_its_arguments_in_a_string() -> None:
 def test_a_call_without_id_or_name_is_no_call(call: Any, name: Any) -> None:
     with pytest.raises(UpstreamMalformed):
         write_call(facts(), call, name, {})
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({}, {"content": ""}),
+        ({"words": ["a", None, "b"]}, {"content": "ab"}),
+        ({"calls": [{"id": "c1"}]}, {"content": None, "tool_calls": [{"id": "c1"}]}),
+        ({"words": ["a"], "calls": [{"id": "c1"}]}, {"content": "a", "tool_calls": [{"id": "c1"}]}),
+        ({"thoughts": ["Hm", 7]}, {"content": "", "reasoning_content": "Hm"}),
+    ],
+)
+def test_a_message_holds_what_was_said_and_nothing_empty(said: dict[str, Any], message: dict[str, Any]) -> None:
+    nothing: dict[str, Any] = {"words": [], "thoughts": [], "signed": [], "calls": []}
+
+    assert write_message(facts(), **{**nothing, **said}) == message
+
+
+def test_signed_reasoning_is_told_where_it_may_be_sent_back() -> None:
+    said: dict[str, Any] = {"words": [], "thoughts": [], "signed": [{"data": "x"}], "calls": []}
+
+    assert "thinking_blocks" not in write_message(facts(), **said)
+    assert write_message(facts(tools=[WEATHER]), **said)["thinking_blocks"] == [{"data": "x"}]
 
 
 def test_a_whole_answer_has_all_that_openais_has() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from proxy.errors import BadRequest, Untranslatable
-from proxy.translate.chat_request import ChatRequest, Format, read_chat
+from proxy.translate.chat_request import ChatRequest, Format, read_chat, schema_of
 from tests.unit.translate.asking import WEATHER, source
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -143,3 +143,19 @@ def test_what_is_wrong_in_any_api_is_refused_by_name(values: dict[str, Any], pla
         read(**values, drop=True)
 
     assert caught.value.param == place
+
+
+def test_a_form_without_a_schema_is_refused_or_left_out_where_schemas_are_all_there_is() -> None:
+    asked = source(response_format={"type": "json_object"})
+    with pytest.raises(Untranslatable) as caught:
+        schema_of(asked, read_chat(asked))
+
+    assert caught.value.param == "response_format"
+    dropping = source(response_format={"type": "json_object"}, drop=True)
+    assert schema_of(dropping, read_chat(dropping)) is None
+
+
+def test_a_form_with_a_schema_is_taken() -> None:
+    asked = source(response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}})
+
+    assert schema_of(asked, read_chat(asked)) == Format(SCHEMA, "n")

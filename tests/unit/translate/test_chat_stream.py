@@ -81,34 +81,39 @@ def test_an_answer_finishes_once() -> None:
 def test_nothing_comes_behind_the_end() -> None:
     running = stream()
     running.begin()
-    assert running.end(None) == b"data: [DONE]\n\n"
+    assert running.end() == b"data: [DONE]\n\n"
 
     assert running.begin() == running.write(b"a") == running.think(b"a") == running.sign("s") == running.seal("x") == b""
-    assert running.call("c", "f") == running.finish("stop") == running.end(None) == running.fail(500, "m") == b""
+    assert running.call("c", "f") == running.finish("stop") == running.end() == running.fail(500, "m") == b""
 
 
 def test_an_answer_that_never_began_has_no_end() -> None:
-    assert stream().end(Usage(1, 2)) == b""
+    assert stream().end() == b""
 
 
 def test_an_error_may_come_first_and_is_the_last() -> None:
     running = stream()
 
     assert error(running.fail(529, "Overloaded"))["code"] == "overloaded"
-    assert running.begin() == running.end(None) == running.fail(500, "m") == b""
+    assert running.begin() == running.end() == running.fail(500, "m") == b""
 
 
-def test_usage_is_told_only_to_who_asked_and_only_if_it_is_known() -> None:
-    silent, asked, unknown = (
-        stream(),
-        stream(stream_options={"include_usage": True}),
-        stream(stream_options={"include_usage": True}),
-    )
-    for each in (silent, asked, unknown):
-        each.begin()
+def test_usage_is_told_once_behind_the_finish_to_a_client_that_asked() -> None:
+    running = stream(stream_options={"include_usage": True})
+    early = running.begin() + running.tell_usage(Usage(1, 2))
+    out = running.finish("stop") + running.tell_usage(None) + running.tell_usage(Usage(1, 2)) + running.tell_usage(Usage(3, 4))
 
-    assert silent.end(Usage(1, 2)) == unknown.end(None) == b"data: [DONE]\n\n"
-    assert chunks(asked.end(Usage(1, 2)))[0]["usage"]["total_tokens"] == 3
+    assert len(chunks(early)) == 1
+    assert [chunk["usage"] for chunk in chunks(out)] == [None, {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}]
+
+
+def test_usage_is_not_told_to_a_client_that_did_not_ask_or_behind_the_end() -> None:
+    silent, over = stream(), stream(stream_options={"include_usage": True})
+    for each in (silent, over):
+        each.finish("stop")
+    over.end()
+
+    assert silent.tell_usage(Usage(1, 2)) == over.tell_usage(Usage(1, 2)) == b""
 
 
 def test_reasoning_is_told_again_signed_where_the_client_may_have_to_send_it_back() -> None:

@@ -4,6 +4,9 @@ import pytest
 
 from proxy.translate import claude
 from proxy.translate.claude import ThinkingMode
+from proxy.translate.conversation import Choice
+from proxy.translate.messages_turns import TOOL_NAME
+from proxy.translate.names import Names
 
 ADAPTIVE: dict[str, object] = {"type": "adaptive", "display": "summarized"}
 
@@ -71,3 +74,16 @@ def test_thinking_is_on_by_budget_or_at_the_models_own_will(mode: ThinkingMode) 
 def test_a_claude_is_known_by_its_name_wherever_it_is_served() -> None:
     assert claude.is_claude("eu.anthropic.Claude-sonnet-4-5-v1:0")
     assert not claude.is_claude("amazon.nova-pro-v1:0")
+
+
+@pytest.mark.parametrize(
+    ("choice", "told"),
+    [
+        (Choice(), {"type": "auto"}),
+        (Choice("none"), {"type": "none"}),
+        (Choice("tool", "a.b"), {"type": "tool", "name": Names(TOOL_NAME).there("a.b")}),
+        (Choice("any", parallel=False), {"type": "any", "disable_parallel_tool_use": True}),
+    ],
+)
+def test_which_tools_may_be_called_is_told_in_anthropics_words(choice: Choice, told: dict[str, object]) -> None:
+    assert claude.tool_choice(choice, Names(TOOL_NAME)) == told

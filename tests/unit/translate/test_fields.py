@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from proxy.errors import BadRequest, Untranslatable
-from proxy.translate.fields import Fields, cannot, dumped, refuse, refuse_unknown
+from proxy.translate.fields import Fields, cannot, dumped, refuse, refuse_unknown, without_empty
 
 NESTED: Any = []
 for _ in range(100_000):
@@ -105,6 +105,10 @@ def test_a_member_whose_name_looks_like_no_name_is_not_repeated(name: str) -> No
 
 def test_what_cannot_be_left_out_is_refused_in_the_same_words() -> None:
     assert "'a.b'" in cannot("a.b").public
+
+
+def test_members_that_say_nothing_are_left_out_and_zero_and_false_say_something() -> None:
+    assert without_empty({"a": None, "b": "", "c": [], "d": {}, "e": 0, "f": False}) == {"e": 0, "f": False}
 
 
 def test_half_a_surrogate_pair_and_huge_numbers_are_written_as_they_came() -> None:
