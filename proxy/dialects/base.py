@@ -106,10 +106,12 @@ class Dialect(abc.ABC):
     """One client-facing API. Instances hold no state of a request.
 
     `stream_framing` and `stream_type` are those of its streams where the proxy itself makes them: before an upstream has
-    answered, and translated ones. `at_once`: they are opened before any upstream is asked.
+    answered, and translated ones. `at_once`: they are opened before any upstream is asked. `id_header`: where its clients
+    look for an error's request id, if that is not `X-Request-Id`.
     """
 
     name: str
+    id_header = b""
     stream_framing = Framing.EVENTS
     stream_type = b"text/event-stream; charset=utf-8"
     at_once = False

@@ -110,6 +110,7 @@ class Messages(Dialect):
     """`POST /v1/messages`."""
 
     name = "messages"
+    id_header = b"request-id"
 
     def read_request(self, body: bytes, params: Mapping[str, str]) -> RequestView:
         members = read_object(body)

@@ -19,6 +19,8 @@ def refusal(
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Return status, headers and body of the answer to a request that failed before anything was sent."""
     lines = [(b"Content-Type", b"application/json"), *dialect.error_headers(error), *headers]
+    if dialect.id_header:
+        lines.append((dialect.id_header, request_id.encode()))
     if error.retry_after is not None:
         lines.append((b"Retry-After", b"%d" % max(1, math.ceil(error.retry_after))))
     if isinstance(error, Unauthenticated):

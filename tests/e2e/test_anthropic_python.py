@@ -202,6 +202,7 @@ async def test_refusals_of_ours_are_raised_as_what_they_are(upstream: Upstream, 
     with pytest.raises(anthropic.NotFoundError) as retrieved:
         await client.models.retrieve("gpt-99")
 
+    assert all(each.value.request_id for each in (denied, unknown, retrieved))
     bodies = [each.value.body for each in (denied, unknown, retrieved)]
     codes = [body["error"]["code"] for body in bodies if isinstance(body, dict)]
     assert codes == ["invalid_credentials", "model_not_found", "model_not_found"]

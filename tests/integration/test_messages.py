@@ -33,7 +33,7 @@ from tests.support.steps import Step
 from tests.support.upstream import Drip, Fin, Gate, Hang, Reply, Rst, Upstream, answer, stream
 from tests.support.whatwg import Event, events
 
-SOON = {"commit_after": "100ms"}
+SOON = {"commit_after": "100ms", "keepalive_interval": "40ms"}
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ async def test_each_event_goes_out_when_it_comes(upstream: Upstream) -> None:
         await response.read_until(HI)
         upstream.open("end")
 
-        assert (await response.read()).replace(PING, b"") == WHOLE
+        assert await response.read() == WHOLE
 
 
 async def test_a_request_passes_as_the_client_wrote_it(upstream: Upstream) -> None:
@@ -248,7 +248,7 @@ async def test_a_silence_is_filled_with_pings_before_the_first_event_and_between
 
 
 async def test_the_upstreams_own_pings_do_not_hide_that_nothing_comes(upstream: Upstream) -> None:
-    clocks = {"first_token_timeout": "300ms", "attempt_timeout": "300ms", "keepalive_interval": "4s", "commit_after": "10ms"}
+    clocks = {"first_token_timeout": "300ms", "attempt_timeout": "300ms", "commit_after": "10ms"}
     async with open_house(claude(upstream.url, streaming=clocks)) as house:
         upstream.script(stream(Drip(PING * 1000, len(PING), gap=0.02)))
 

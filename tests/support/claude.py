@@ -99,7 +99,7 @@ def claude(
 ) -> Settings:
     """Return settings with upstreams of Anthropic's kind at *urls*, and `claude-*` served by them in order.
 
-    A keepalive is due every 40 ms; every other clock is far away unless *streaming* moves it near. *models* come first.
+    Every clock is far away unless *streaming* moves it near. *models* come first.
     """
     names = [chr(ord("a") + index) for index in range(len(urls))]
     kinds = {
@@ -108,7 +108,7 @@ def claude(
     }
     served = [*models, {"name": "claude-*", "targets": [{"upstream": name} for name in names]}]
     changes["upstreams"] = merged(kinds, changes.get("upstreams", {}))
-    return settings(*urls, streaming={**CLOCKS, **(streaming or {})}, models=served, **changes)
+    return settings(*urls, streaming={**CLOCKS, "keepalive_interval": "4s", **(streaming or {})}, models=served, **changes)
 
 
 def message(*, stream: bool = True, model: str = "claude-x", **more: Any) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from proxy.dialects import CHAT, RESPONSES
-from proxy.dialects.base import Framing
+from proxy.dialects import CHAT, MESSAGES, RESPONSES
+from proxy.dialects.base import Dialect, Framing
 from proxy.dialects.endpoints import CONVERSE_STREAM
 from proxy.errors import (
     BodiesFull,
@@ -76,6 +76,13 @@ def test_only_a_missing_credential_is_asked_for(error: ProxyError, told: list[by
 @pytest.mark.parametrize(("error", "told"), [(MethodNotAllowed(("GET", "HEAD")), [b"GET, HEAD"]), (Draining(), [])])
 def test_method_that_is_not_served_names_those_that_are(error: ProxyError, told: list[bytes]) -> None:
     assert header(error, b"allow") == told
+
+
+@pytest.mark.parametrize(("dialect", "told"), [(CHAT, []), (MESSAGES, [b"r1"])])
+def test_request_id_is_where_the_clients_of_the_dialect_look_for_it(dialect: Dialect, told: list[bytes]) -> None:
+    _, headers, _ = refusal(Draining(), dialect, "r1")
+
+    assert [value for name, value in headers if name == b"request-id"] == told
 
 
 def test_headers_of_every_answer_are_on_a_refusal_too() -> None:
