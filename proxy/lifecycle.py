@@ -35,8 +35,7 @@ class Lifecycle:
         self.max_streams = max_streams
         self._in_flight: dict[InFlight, None] = {}
         self._subjects: dict[str, int] = {}
-        self._idle: asyncio.Event = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None  # what somebody waits on until nothing is in flight
 
     def __len__(self) -> int:
         return len(self._in_flight)
@@ -62,7 +61,6 @@ class Lifecycle:
         if len(self._in_flight) >= self.max_streams:
             raise TooManyStreams(f"{self.max_streams} requests in flight", retry_after=1)
         self._in_flight[request] = None
-        self._idle.clear()
 
     def admit_subject(self, subject: str, limit: int) -> None:
         """Take a slot for *subject*, at most *limit* at a time. Raises TooManyStreamsOfSubject."""
@@ -74,7 +72,7 @@ class Lifecycle:
     def release(self, request: InFlight) -> None:
         """Give a request's slot back. Idempotent."""
         self._in_flight.pop(request, None)
-        if not self._in_flight:
+        if self._idle is not None and not self._in_flight:
             self._idle.set()
 
     def release_subject(self, subject: str) -> None:
@@ -87,4 +85,7 @@ class Lifecycle:
 
     async def idle(self) -> None:
         """Wait until nothing is in flight."""
-        await self._idle.wait()
+        while self._in_flight:
+            self._idle = self._idle or asyncio.Event()
+            self._idle.clear()
+            await self._idle.wait()

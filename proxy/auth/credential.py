@@ -25,7 +25,7 @@ CREDENTIAL_HEADERS: Final[frozenset[bytes]] = frozenset(
     }
 )
 
-_PLACES: Final = {
+PLACES: Final = {  # the headers that may hold a client's credential, and what they are called
     b"authorization": "authorization",
     b"x-api-key": "x-api-key",
     b"api-key": "api-key",
@@ -55,7 +55,7 @@ def find_credential(
     for one that is malformed.
     """
     place, found = "", b""
-    for name, known in _PLACES.items():
+    for name, known in PLACES.items():
         if name in head:
             if place or len(head[name]) > 1:
                 raise _several()

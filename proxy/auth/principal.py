@@ -16,9 +16,12 @@ class Principal:
     models: tuple[str, ...] | None  # patterns in which only `*` is special; None: every model
     max_streams: int
     expires_at: float | None = None
+    slot: str = field(init=False, repr=False, compare=False)  # what its requests are counted under
     _globs: tuple[Glob, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        # a key and a token may carry the same name and still be two callers
+        object.__setattr__(self, "slot", f"{self.method}:{self.subject}")
         object.__setattr__(self, "_globs", tuple(Glob(pattern) for pattern in self.models or ()))
 
     def may_use(self, model: str) -> bool:

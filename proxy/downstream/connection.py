@@ -22,6 +22,7 @@ from aiohttp.http import RawRequestMessage, StreamWriter
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import ERROR, _ErrInfo
 
+from proxy.auth import Caller
 from proxy.downstream.departure import DepartureWatch
 from proxy.downstream.response import BEGUN, CLOSED, reset
 from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
@@ -48,12 +49,14 @@ class Exchanging(Protocol):
 class ClientConnection(web.RequestHandler):
     """One client connection; serves one request at a time."""
 
-    __slots__ = ("_departure", "_head_since", "_seen", "_writer", "exchanging", "listener")
+    __slots__ = ("_departure", "_head_since", "_seen", "_writer", "caller", "exchanging", "listener", "remote")
 
     def __init__(self, listener: PublicServer, **kwargs: Any) -> None:
         super().__init__(listener, **kwargs)
         self.listener = listener
         self.exchanging: Exchanging | None = None
+        self.caller = Caller()
+        self.remote = ""  # the peer's address
         self._head_since: float | None = None
         self._seen = False  # whether any byte of the awaited head has come
         self._departure = DepartureWatch(self._loop, self.abort)
@@ -63,6 +66,7 @@ class ClientConnection(web.RequestHandler):
         super().connection_made(transport)
         if self.transport is not None:
             self.transport.set_write_buffer_limits(high=WRITE_HIGH)
+        self.remote = str((self.peername or ("",))[0])
         self._await_head(seen=False)
 
     async def start(self) -> None:
@@ -133,7 +137,7 @@ class ClientConnection(web.RequestHandler):
         if self._head_since is None or now - self._head_since < timeout or self.transport is None:
             return
         if self._seen:
-            self.transport.write(self.listener.refuse_raw(HeadersTimeout(), str((self.peername or ("",))[0])))
+            self.transport.write(self.listener.refuse_raw(HeadersTimeout(), self.remote))
         self._head_arrived()
         self.force_close()
 

@@ -59,7 +59,7 @@ class Downstream:
     `committed` turns true when the head is handed to the transport; from then on the status can no longer change.
     """
 
-    __slots__ = ("_chunked", "_keep", "_sized", "_transport", "closing", "committed", "request", "taken")
+    __slots__ = ("_chunked", "_keep", "_sized", "_transport", "closing", "committed", "connection", "request", "taken")
 
     def __init__(self, request: web.BaseRequest, *, closing: bool = False) -> None:
         self.request = request
@@ -69,12 +69,8 @@ class Downstream:
         self._chunked = False
         self._sized = False  # the client can tell a whole body by its length
         self._keep = False
-        self._transport = request.transport
-
-    @property
-    def connection(self) -> ClientConnection:
-        """The connection under it."""
-        return self.request.protocol  # type: ignore[return-value]  # the listener makes no other
+        self.connection: ClientConnection = request.protocol  # type: ignore[assignment]  # the listener makes no other
+        self._transport = self.connection.transport
 
     @property
     def gone(self) -> bool:

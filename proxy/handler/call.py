@@ -79,6 +79,11 @@ class Call:
         """The request's Content-Length."""
         return self.request.content_length
 
+    def header(self, name: bytes) -> str | None:
+        """Return the first value of a header that is noted."""
+        values = self.head.get(name)
+        return None if values is None else values[0].decode("utf-8", "surrogateescape")
+
     async def read_body(self, limits: Limits, bodies: Bodies) -> None:
         """Read the body whole, under limit and deadline.
 
@@ -136,7 +141,7 @@ class Call:
 
     def _continue(self) -> None:
         # RFC 9110 10.1.1: only now, after authentication and the length check, is the body wanted
-        if self.request.version >= (1, 1) and self.request.headers.get("Expect") and self.request.transport is not None:
+        if b"expect" in self.head and self.request.version >= (1, 1) and self.request.transport is not None:
             self.request.transport.write(CONTINUE)
 
     async def _collect(self, limit: int) -> bytes:

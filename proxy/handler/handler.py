@@ -41,7 +41,7 @@ from proxy.handler.pricing import cost_usd
 from proxy.handler.recorder import Recorder
 from proxy.handler.runtime import Current
 from proxy.handler.surface import Match
-from proxy.headers import noted, request_id_from, validate_framing, validate_target
+from proxy.headers import HeadReader, request_id_from, validate_framing, validate_target
 from proxy.lifecycle import Lifecycle, State
 from proxy.router import Route, Target, candidates
 from proxy.sse.relay import Relay
@@ -60,17 +60,19 @@ class Handler:
         self._ticker = ticker
         self._recorder = recorder
         self._tasks = tasks
+        self._heads = HeadReader()
         self._clock = time.monotonic
         self._loop = asyncio.get_running_loop()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request. Raises only CancelledError."""
         runtime = self._current.enter()
-        head = noted(request.raw_headers)
+        head = self._heads.noted(request.raw_headers)
         exchange = Exchange(request_id_from(head) or _new_id(), self._clock(), time.time())
         exchange.method = request.method
-        exchange.remote = runtime.trusted.client_address(_peer(request), head)
-        call = Call(request, exchange, Downstream(request, closing=self._lifecycle.draining), runtime)
+        downstream = Downstream(request, closing=self._lifecycle.draining)
+        exchange.remote = runtime.trusted.client_address(downstream.connection.remote, head)
+        call = Call(request, exchange, downstream, runtime)
         call.head = head
         call.response_headers.append((b"X-Request-Id", exchange.request_id.encode()))
         try:
@@ -90,7 +92,8 @@ class Handler:
 
     def refuse_unread(self, error: ProxyError, request: web.BaseRequest) -> web.StreamResponse:
         """Answer and record a request whose head could not be read, and give its connection up."""
-        return Downstream(request, closing=True).answer(*self._unread(error, _peer(request)))
+        downstream = Downstream(request, closing=True)
+        return downstream.answer(*self._unread(error, downstream.connection.remote))
 
     def refuse_raw(self, error: ProxyError, remote: str) -> bytes:
         """Record a head that never became a request, and return the whole response to it."""
@@ -112,12 +115,10 @@ class Handler:
 
     async def _serve(self, call: Call) -> web.StreamResponse:
         request, runtime = call.request, call.runtime
-        call.response_headers += runtime.cors.headers(request.headers.get(hdrs.ORIGIN))
+        call.response_headers += runtime.cors.headers(call.header(b"origin"))
         self._read_head(call)
         if call.method == b"OPTIONS":
-            allowed = runtime.cors.preflight(
-                request.headers.get(hdrs.ORIGIN), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_METHOD)
-            )
+            allowed = runtime.cors.preflight(call.header(b"origin"), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_METHOD))
             if allowed is not None:
                 call.exchange.status = 204
                 return call.downstream.answer(204, allowed, b"")
@@ -129,8 +130,9 @@ class Handler:
         self._lifecycle.admit(call)
         if not (match.page == "test" and runtime.settings.diagnostics.public):
             await self._authenticate(call)
-        call.query = strip_credential_query(call.query[1:])
-        call.query = b"?" + call.query if call.query or request.raw_path.endswith("?") else b""
+        if call.query:
+            rest = strip_credential_query(call.query[1:])
+            call.query = b"?" + rest if rest or call.query == b"?" else b""
         return await self._page(call, match)
 
     async def _page(self, call: Call, match: Match) -> web.StreamResponse:
@@ -161,7 +163,7 @@ class Handler:
     def _read_head(self, call: Call) -> None:
         """Check what aiohttp lets through although it could be read in two ways; such a connection is not used again."""
         try:
-            validate_framing((call.request.version.major, call.request.version.minor), call.head)
+            validate_framing(call.request.version, call.head)
             target = call.request.raw_path.encode("utf-8", "surrogateescape")
             # a path of the table needs no second look
             call.path, call.query = (target, b"") if target in call.runtime.surface.paths else validate_target(target)
@@ -170,17 +172,20 @@ class Handler:
             raise
 
     async def _authenticate(self, call: Call) -> None:
-        principal = await call.runtime.authenticator.identify(call.head, call.query[1:], call.method, time.time())
+        authenticator, caller, now = call.runtime.authenticator, call.downstream.connection.caller, call.exchange.wall
+        principal = None if call.query else caller.recall(authenticator, call.head, now)
+        if principal is None:
+            principal = await authenticator.identify(call.head, call.query[1:], call.method, now)
+            if not call.query:
+                caller.note(authenticator, call.head, principal, now)
         call.exchange.subject = principal.subject
-        # a key and a token may carry the same name and still be two callers
-        slot = principal.method + ":" + principal.subject
-        self._lifecycle.admit_subject(slot, principal.max_streams)
-        call.principal, call.slot = principal, slot  # from here on its slot is held
+        self._lifecycle.admit_subject(principal.slot, principal.max_streams)
+        call.principal, call.slot = principal, principal.slot  # from here on its slot is held
 
     async def _model(self, call: Call, match: Match) -> web.StreamResponse:
         runtime, exchange = call.runtime, call.exchange
         await call.read_body(runtime.settings.limits, runtime.bodies)
-        if call.request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
+        if call.header(b"content-encoding") not in (None, "identity"):
             raise UnsupportedMedia
         dialect = call.dialect = match.dialect.asked_with(call.query)
         view = dialect.read_request(call.body, {**match.parts, **_params(call)})
@@ -299,7 +304,7 @@ def _params(call: Call) -> dict[str, str]:
     return {
         "method": call.request.method,
         "query": call.query[1:].decode("latin-1"),
-        "content-type": call.request.headers.get(hdrs.CONTENT_TYPE, ""),
+        "content-type": call.header(b"content-type") or "",
         "request_id": call.exchange.request_id,
     }
 
@@ -307,11 +312,6 @@ def _params(call: Call) -> dict[str, str]:
 def _new_id() -> str:
     # 122 bits that collide with nobody's; an id is no secret, so the kernel need not be asked for each
     return f"{random.getrandbits(128):032x}"
-
-
-def _peer(request: web.BaseRequest) -> str:
-    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-    return str(peer[0]) if isinstance(peer, tuple | list) and peer else ""
 
 
 def _below(path: bytes, prefix: bytes) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.auth import Authenticator
 from proxy.chat import endpoints, translators
@@ -24,6 +24,14 @@ from proxy.translate import Translators
 from proxy.upstream import Backend, Network
 
 
+@dataclass(slots=True)
+class Uses:
+    """How many requests are served under one configuration, and what to set when the last one of them has ended."""
+
+    count: int = 0
+    over: asyncio.Event | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Runtime:
     """The parts that serve requests under one configuration."""
@@ -41,6 +49,7 @@ class Runtime:
     surface: Surface
     translators: Translators
     fallback_dialect: Dialect = CHAT  # the words of an error where no dialect is known yet
+    uses: Uses = field(default_factory=Uses)
 
     async def start(self) -> None:
         """Begin what loads in the background."""
@@ -99,27 +108,24 @@ class Current:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self._users: dict[Runtime, int] = {}
-        self._unused: dict[Runtime, asyncio.Event] = {}
 
     def enter(self) -> Runtime:
         """Return the runtime in force, for one request; it stays usable until `leave`."""
         runtime = self.runtime
-        self._users[runtime] = self._users.get(runtime, 0) + 1
+        runtime.uses.count += 1
         return runtime
 
     def leave(self, runtime: Runtime) -> None:
         """Give *runtime* back at the end of the request."""
-        self._users[runtime] -= 1
-        if not self._users[runtime] and runtime in self._unused:
-            self._unused[runtime].set()
+        uses = runtime.uses
+        uses.count -= 1
+        if not uses.count and uses.over is not None:
+            uses.over.set()
 
     async def swap(self, runtime: Runtime) -> None:
         """Put *runtime* in force, then wait until nobody uses the old one and close it."""
         old, self.runtime = self.runtime, runtime
-        if self._users.get(old):
-            self._unused[old] = asyncio.Event()
-            await self._unused[old].wait()
-            del self._unused[old]
-        self._users.pop(old, None)
+        if old.uses.count:
+            old.uses.over = asyncio.Event()
+            await old.uses.over.wait()
         await old.close()

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
 from proxy import settings
-from proxy.headers import Header, Inbound, Outbound
+from proxy.headers import Header, Inbound, Outbound, header_lines
 from proxy.providers.base import Provider
 from proxy.retry import Budget
 from proxy.upstream.dial import Dialer, Network, proxy_authorization
@@ -54,7 +54,7 @@ class Backend:
         configured = tuple((key.encode(), value.encode()) for key, value in config.headers.items())
         ours = ((b"Accept-Encoding", b"identity"), *credential, *configured)
         own = {pair[0].lower(): pair for pair in ours}  # the last one wins
-        self._headers = _lines(tuple(own.values()))
+        self._headers = header_lines(tuple(own.values()))
         self._defaults = tuple(pair for pair in provider.defaults if pair[0] not in own)
         self.outbound = Outbound(own, transparent=config.transparent, simulator=config.kind == "simulator")
         self.inbound = Inbound(transparent=config.transparent)
@@ -78,8 +78,7 @@ class Backend:
             framing = b"Content-Length: %d\r\n" % out.length if out.length is not None else b"Transfer-Encoding: chunked\r\n"
         elif out.body or out.method in (b"POST", b"PUT", b"PATCH"):
             framing = b"Content-Length: %d\r\n" % len(out.body)
-        forwarded = self.outbound.forwardable(out.headers)
-        kept = _lines(_completed(forwarded, self._defaults) if self._defaults else forwarded)
+        kept = self._completed(out.headers) if self._defaults else self.outbound.lines(out.headers)
         head = b"%b %b%b HTTP/1.1\r\n%b%b%bX-Request-Id: %b\r\n%b\r\n" % (
             out.method, self._prefix, out.target, self._host, kept, self._headers, out.request_id.encode(), framing,
         )  # fmt: skip
@@ -88,15 +87,11 @@ class Backend:
             return OutboundRequest(head, _chunk(out.body), expects_head, _chunked(out.more))
         return OutboundRequest(head, out.body, expects_head, out.more)
 
-
-def _completed(headers: list[Header], defaults: Sequence[Header]) -> list[Header]:
-    """Return *headers* and those of *defaults* whose names are not among them."""
-    names = {name.lower() for name, _ in headers}
-    return [*headers, *(pair for pair in defaults if pair[0] not in names)]
-
-
-def _lines(headers: Sequence[Header]) -> bytes:
-    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    def _completed(self, headers: Sequence[Header]) -> bytes:
+        """Return the lines of what passes, and of those defaults whose names are not among it."""
+        kept = self.outbound.forwardable(headers)
+        names = {name.lower() for name, _ in kept}
+        return header_lines([*kept, *(pair for pair in self._defaults if pair[0] not in names)])
 
 
 def _chunk(data: bytes) -> bytes:

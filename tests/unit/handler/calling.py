@@ -17,6 +17,7 @@ from proxy.downstream import Downstream
 from proxy.exchange import Exchange
 from proxy.handler import Runtime, build
 from proxy.handler.call import Call
+from proxy.headers import noted
 from proxy.settings import Settings
 from proxy.sse.relay import Relay
 from proxy.streaming import Stream
@@ -111,5 +112,6 @@ def call_of(request: web.BaseRequest, under: Runtime) -> Call:
     call = Call(request, Exchange("r1", time.monotonic(), time.time()), Downstream(request), under)
     path, mark, query = request.raw_path.encode().partition(b"?")
     call.path, call.query = path, mark + query
+    call.head = noted(request.raw_headers)
     call.response_headers.append(ID)
     return call

@@ -232,6 +232,30 @@ async def test_connection_serves_on_after_an_answer_of_ours(upstream: Upstream, 
     assert statuses == [200, 200, 200, 404, 404, 200]
 
 
+async def test_each_request_of_a_connection_is_the_one_of_whoever_its_own_credential_names(house: House) -> None:
+    """What was good before on the connection counts for nobody who says something else, or nothing."""
+    asked = [BEARER, FEW, [], BEARER, [("Authorization", "Bearer nonsense")], BEARER]
+    async with house.client() as client:
+        seen = []
+        for headers in asked:
+            response = await client.request("GET", "/auth/ping", headers)
+            await response.read()
+            seen.append((response.status, response.json().get("subject")))
+
+    assert seen == [(200, "tester"), (200, "few"), (401, None), (200, "tester"), (401, None), (200, "tester")]
+
+
+async def test_token_in_a_query_is_not_remembered_for_who_sends_none(house: House) -> None:
+    async with house.client() as client:
+        statuses = []
+        for target in (f"/auth/ping?access_token={KEY}", "/auth/ping"):
+            response = await client.request("GET", target, [])
+            await response.read()
+            statuses.append(response.status)
+
+    assert statuses == [200, 401]
+
+
 async def test_head_that_could_be_read_in_two_ways_ends_the_connection(house: House) -> None:
     async with house.client() as client:
         response = await client.request("POST", CHAT, [*BEARER, ("Expect", "magic")], chat())

@@ -1,0 +1,43 @@
+"""Remembers who spoke last on one connection: a credential that is repeated there is not checked again with each request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from proxy.auth.credential import PLACES
+from proxy.auth.principal import Principal
+
+RECALL_FOR: Final = 5.0  # seconds; added to the time for which a good token is remembered
+
+
+class Caller:
+    """The memory of one connection, and of no other. It holds the last good credential as it stood in the headers.
+
+    What is remembered is true for one *verdict*, the authenticator of one configuration, and never beyond a token's `exp`.
+    """
+
+    __slots__ = ("_principal", "_said", "_since", "_until", "_verdict")
+
+    def __init__(self) -> None:
+        self._verdict: object = None
+        self._said: tuple[Sequence[bytes] | None, ...] = ()
+        self._principal: Principal | None = None
+        self._since = self._until = 0.0
+
+    def recall(self, verdict: object, head: Mapping[bytes, Sequence[bytes]], now: float) -> Principal | None:
+        """Return who sends *head*, if it presents exactly what was good a moment ago. *now* is seconds since the epoch."""
+        if self._verdict is not verdict or not self._since <= now < self._until or self._said != _said(head):
+            return None
+        return self._principal
+
+    def note(self, verdict: object, head: Mapping[bytes, Sequence[bytes]], principal: Principal, now: float) -> None:
+        """Remember that *head*, and nothing besides its headers, was found to speak for *principal*."""
+        self._verdict, self._said, self._principal = verdict, _said(head), principal
+        self._since, self._until = now, now + RECALL_FOR
+        if principal.expires_at is not None:
+            self._until = min(self._until, principal.expires_at)
+
+
+def _said(head: Mapping[bytes, Sequence[bytes]]) -> tuple[Sequence[bytes] | None, ...]:
+    return tuple(map(head.get, PLACES))
