@@ -37,7 +37,7 @@ from proxy.retry import Decision, GiveUp, Position, Situation, parse_retry_after
 from proxy.router import Target
 from proxy.streaming import Stream
 from proxy.translate import Back
-from proxy.upstream import Backend, BodyEnd, BodyReader, UpstreamStream
+from proxy.upstream import Backend, BedrockSigner, BodyEnd, BodyReader, UpstreamStream
 
 FIRST: Final = Position()
 ERROR_BODY_LIMIT: Final = 256 * 1024
@@ -122,6 +122,8 @@ class Attempts:
             time.monotonic(),
             another=self._runtime.policy.another_target_left(position, len(self._targets), replayable=self._replayable),
         )
+        if backend.signer is not None:
+            await self._wait_for_credentials(backend.signer)
         upstream = await backend.pool.open(backend.request(question.out), self._stream)
         try:
             return await self._take(upstream, backend)
@@ -130,6 +132,11 @@ class Attempts:
         except BaseException:
             upstream.close()
             raise
+
+    async def _wait_for_credentials(self, signer: BedrockSigner) -> None:
+        ready = signer.ready()
+        if ready is not None:
+            await self._stream.wait(ready, Phase.CONNECTING)
 
     async def _take(self, upstream: UpstreamStream, backend: Backend) -> UpstreamStream:
         """Judge the head, then wait for the first event."""
@@ -187,6 +194,8 @@ class Attempts:
         refusal = backend.provider.refusal(status, headers, reader.body)
         retry_after = parse_retry_after(headers, reader.body, time.time())
         if refusal.reason == "credentials":
+            if backend.signer is not None:
+                backend.signer.doubt()
             raise UpstreamCredentials(f"status {status} from {backend.name}")
         # what is cut short, by them or by our own limit, is not passed on as if it were whole
         whole = end in (BodyEnd.COMPLETE, BodyEnd.CLOSED)

@@ -53,18 +53,20 @@ class Runtime:
 
     async def start(self) -> None:
         """Begin what loads in the background."""
+        for backend in self.backends.values():
+            backend.start()
         await self.authenticator.start()
 
     async def close(self) -> None:
         """Close connections and background work; nothing may be in flight any more."""
         for backend in self.backends.values():
-            backend.pool.close()
+            await backend.close()
         await self.authenticator.close()
 
     def sweep(self, now: float) -> None:
-        """Close idle connections that are too old."""
+        """Close idle connections that are too old, and renew credentials that soon will be."""
         for backend in self.backends.values():
-            backend.pool.sweep(now)
+            backend.sweep(now)
 
 
 def build(settings: Settings, simulators: Mapping[str, str], network: Network) -> Runtime:
@@ -73,8 +75,8 @@ def build(settings: Settings, simulators: Mapping[str, str], network: Network) -
     for name, config in settings.upstreams.items():
         origin = Origin.parse(simulators[name] + "/v1") if config.kind == "simulator" else config.origin
         provider = PROVIDERS.get(config.kind)
-        if origin is not None and provider is not None:
-            built = provider(config, origin.path.encode())
+        if provider is not None:
+            built = provider(config, b"" if origin is None else origin.path.encode())
             backends[name] = Backend(name, config, origin, built, retry=settings.retry, network=network)
     return Runtime(
         settings=settings,
@@ -95,12 +97,8 @@ def build(settings: Settings, simulators: Mapping[str, str], network: Network) -
 
 
 def unserved(settings: Settings) -> list[str]:
-    """Return the names of the upstreams that this version cannot speak to."""
-    return [
-        name
-        for name, config in settings.upstreams.items()
-        if config.kind not in PROVIDERS or (config.kind == "bedrock" and config.origin is None)
-    ]
+    """Return the names of the upstreams whose kind this version does not speak."""
+    return [name for name, config in settings.upstreams.items() if config.kind not in PROVIDERS]
 
 
 class Current:

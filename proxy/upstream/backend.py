@@ -10,6 +10,7 @@ from proxy import settings
 from proxy.headers import Header, Inbound, Outbound, header_lines
 from proxy.providers.base import Provider
 from proxy.retry import Budget
+from proxy.upstream.bedrock import BedrockSigner, signer_of
 from proxy.upstream.dial import Dialer, Network, proxy_authorization
 from proxy.upstream.pool import OutboundRequest, Pool
 
@@ -30,13 +31,16 @@ class Outgoing(NamedTuple):
 
 
 class Backend:
-    """One upstream. Owns its pool and its retry budget."""
+    """One upstream. Owns its pool, its retry budget, and what signs its requests, where something does.
+
+    Without an *origin* it is the signer that finds one; until it is ready nothing can be sent.
+    """
 
     def __init__(
         self,
         name: str,
         config: settings.Upstream,
-        origin: settings.Origin,
+        origin: settings.Origin | None,
         provider: Provider,
         *,
         retry: settings.Retry,
@@ -46,30 +50,45 @@ class Backend:
         self.provider = provider
         self.budget = Budget(retry)
         self.passthrough = tuple(prefix.encode() for prefix in config.passthrough)
-        self._origin = origin
-        secure = origin.scheme == "https"
-        dialer = Dialer(origin.host, origin.port, network, secure=secure, way=config.proxy)
-        self.pool = Pool(dialer, max_connections=config.max_connections, connect_timeout=config.connect_timeout)
+        self.signer = signer_of(name, config)
+        self.pool = Pool(None, max_connections=config.max_connections, connect_timeout=config.connect_timeout)
         credential = provider.credential(config.api_key.get_secret_value())
         configured = tuple((key.encode(), value.encode()) for key, value in config.headers.items())
         ours = ((b"Accept-Encoding", b"identity"), *credential, *configured)
         own = {pair[0].lower(): pair for pair in ours}  # the last one wins
-        self._headers = header_lines(tuple(own.values()))
+        self._own = tuple(own.values())
+        self._headers = header_lines(self._own)
         self._defaults = tuple(pair for pair in provider.defaults if pair[0] not in own)
         self.outbound = Outbound(own, transparent=config.transparent, simulator=config.kind == "simulator")
         self.inbound = Inbound(transparent=config.transparent)
         self.transparent = config.transparent
-        authority = origin.authority.encode()
-        self._host = b"Host: " + authority + b"\r\n"
+        self._network = network
+        self._way = config.proxy
+        self._origin = origin
+        self._host = b""
         self._prefix = b""  # of the request target: absolute-form towards a forward proxy without a tunnel (RFC 9112 3.2.2)
-        if config.proxy is not None and not secure:
-            self._prefix = b"http://" + authority
-            authorization = proxy_authorization(config.proxy)
-            if authorization:
-                self._headers += b"Proxy-Authorization: " + authorization.encode() + b"\r\n"
+        if origin is not None:
+            self._settle(origin)
 
     def __repr__(self) -> str:
         return f"<Backend {self.name} {self.pool!r}>"
+
+    def start(self) -> None:
+        """Begin what loads in the background."""
+        if self.signer is not None:
+            self.signer.start(self._found)
+
+    def sweep(self, now: float) -> None:
+        """Do what is due by the clock. Called by the ticker."""
+        self.pool.sweep(now)
+        if self.signer is not None:
+            self.signer.sweep()
+
+    async def close(self) -> None:
+        """Close every connection and end what runs in the background."""
+        self.pool.close()
+        if self.signer is not None:
+            await self.signer.close()
 
     def request(self, out: Outgoing) -> OutboundRequest:
         """Return *out* as it goes on the wire: hop-by-hop headers and credentials stripped first, our own added after."""
@@ -78,7 +97,10 @@ class Backend:
             framing = b"Content-Length: %d\r\n" % out.length if out.length is not None else b"Transfer-Encoding: chunked\r\n"
         elif out.body or out.method in (b"POST", b"PUT", b"PATCH"):
             framing = b"Content-Length: %d\r\n" % len(out.body)
-        kept = self._completed(out.headers) if self._defaults else self.outbound.lines(out.headers)
+        if self.signer is not None:
+            kept = self._signed(self.signer, out)
+        else:
+            kept = self._completed(out.headers) if self._defaults else self.outbound.lines(out.headers)
         head = b"%b %b%b HTTP/1.1\r\n%b%b%bX-Request-Id: %b\r\n%b\r\n" % (
             out.method, self._prefix, out.target, self._host, kept, self._headers, out.request_id.encode(), framing,
         )  # fmt: skip
@@ -92,6 +114,31 @@ class Backend:
         kept = self.outbound.forwardable(headers)
         names = {name.lower() for name, _ in kept}
         return header_lines([*kept, *(pair for pair in self._defaults if pair[0] not in names)])
+
+    def _signed(self, signer: BedrockSigner, out: Outgoing) -> bytes:
+        """Return the lines of what passes, and of what authenticates it."""
+        assert self._origin is not None  # the signer is ready, so it has found one
+        kept = self.outbound.forwardable(out.headers)
+        url = f"{self._origin.scheme}://{self._origin.authority}{out.target.decode('ascii')}"
+        made = signer.headers(out.method, url, (*kept, *self._own), out.body if out.more is None else None)
+        return header_lines([*kept, *made])
+
+    def _found(self, origin: settings.Origin) -> None:
+        """Take note of where the upstream is, if its configuration did not say."""
+        if self._origin is None:
+            self._settle(origin)
+
+    def _settle(self, origin: settings.Origin) -> None:
+        self._origin = origin
+        secure = origin.scheme == "https"
+        self.pool.dialer = Dialer(origin.host, origin.port, self._network, secure=secure, way=self._way)
+        authority = origin.authority.encode()
+        self._host = b"Host: " + authority + b"\r\n"
+        if self._way is not None and not secure:
+            self._prefix = b"http://" + authority
+            authorization = proxy_authorization(self._way)
+            if authorization:
+                self._headers += b"Proxy-Authorization: " + authorization.encode() + b"\r\n"
 
 
 def _chunk(data: bytes) -> bytes:

@@ -96,8 +96,8 @@ class UpstreamStream:
 class Pool:
     """The connections to one origin. `in_use` counts exchanges, not sockets: an idle connection holds no slot."""
 
-    def __init__(self, dialer: Dialer, *, max_connections: int, connect_timeout: float) -> None:
-        self._dialer = dialer
+    def __init__(self, dialer: Dialer | None, *, max_connections: int, connect_timeout: float) -> None:
+        self.dialer = dialer  # None: where to is not known yet, and nothing may be opened
         self._max = max_connections
         self._connect_timeout = connect_timeout
         self._idle: deque[UpstreamConnection] = deque()
@@ -176,10 +176,11 @@ class Pool:
     async def _dial(self, waiter: Waiter) -> UpstreamConnection:
         if self.in_use >= self._max:
             raise UpstreamBusy(f"all {self._max} connections are in use")
+        assert self.dialer is not None
         self._dialing += 1
         began = waiter.began_dialing()
         try:
-            return await self._dialer.dial(self._new_connection, self._connect_timeout)
+            return await self.dialer.dial(self._new_connection, self._connect_timeout)
         finally:
             self._dialing -= 1
             waiter.dialed(began)

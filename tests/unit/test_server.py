@@ -261,11 +261,11 @@ def test_lines_are_for_people_only_at_a_terminal(
 
 
 async def test_an_upstream_that_this_version_does_not_speak_is_told_at_the_start() -> None:
-    async with open_house(settings(upstreams={"aws": {"kind": "bedrock"}})) as house:
+    async with open_house(settings(upstreams={"google": {"kind": "gemini"}})) as house:
         await until(lambda: "not served" in house.log_text())
         (line,) = [line for line in house.log_lines() if "not served" in line["event"]]
 
-        assert (line["upstream"], line["kind"], line["level"]) == ("aws", "bedrock", "warning")
+        assert (line["upstream"], line["kind"], line["level"]) == ("google", "gemini", "warning")
 
 
 async def until(seen: Callable[[], bool], within: float = 3.0) -> None:
@@ -657,7 +657,7 @@ async def test_readyz_says_the_state_in_the_words_of_its_page(state: State, stat
 
 async def test_upstreams_are_shown_with_their_circuit_and_their_connections(upstream: Upstream) -> None:
     upstream.script(stream(TOKEN, Gate("rest"), DONE))
-    async with open_house(settings(upstream.url, upstreams={"aws": {"kind": "bedrock"}})) as house, house.client() as client:
+    async with open_house(settings(upstream.url, upstreams={"google": {"kind": "gemini"}})) as house, house.client() as client:
         response = await client.request("POST", CHAT, BEARER, chat())
         await response.read_until(TOKEN)
         _, during = await admin(house, "/upstreams")
@@ -666,9 +666,9 @@ async def test_upstreams_are_shown_with_their_circuit_and_their_connections(upst
         _, after = await admin(house, "/upstreams")
 
         quiet = {"state": "closed", "failures": 0, "open_for_s": 0.0, "cooling_for_s": 0.0}
-        aws = {"name": "aws", "kind": "bedrock", **quiet, "in_use": 0, "idle": 0}
-        assert during == [{"name": "a", "kind": "openai", **quiet, "in_use": 1, "idle": 0}, aws]
-        assert after == [{"name": "a", "kind": "openai", **quiet, "in_use": 0, "idle": 1}, aws]
+        google = {"name": "google", "kind": "gemini", **quiet, "in_use": 0, "idle": 0}
+        assert during == [{"name": "a", "kind": "openai", **quiet, "in_use": 1, "idle": 0}, google]
+        assert after == [{"name": "a", "kind": "openai", **quiet, "in_use": 0, "idle": 1}, google]
 
 
 async def test_an_upstream_that_fails_is_shown_as_such(upstream: Upstream) -> None:

@@ -38,14 +38,15 @@ MIXED = with_upstreams(
     demo={"kind": "simulator"},
     claude={"kind": "anthropic"},
     aws={"kind": "bedrock", "region": "us-east-1"},
+    google={"kind": "gemini"},
 )
 
 
 async def test_upstreams_of_every_kind_that_is_served_are_built_and_no_others() -> None:
     built = runtime(MIXED, {"demo": "http://127.0.0.1:7777"})
 
-    assert set(built.backends) == {"plain", "other", "demo", "claude"}
-    assert unserved(MIXED) == ["aws"]
+    assert set(built.backends) == {"plain", "other", "demo", "claude", "aws"}
+    assert unserved(MIXED) == ["google"]
 
 
 @pytest.mark.parametrize(

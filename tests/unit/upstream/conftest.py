@@ -8,9 +8,11 @@ import gc
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
+from tests.support.aws import Aws
 from tests.support.certificates import Authority
 from tests.support.loops import FACTORIES
 from tests.support.upstream import Upstream
@@ -20,8 +22,8 @@ from tests.unit.upstream.support import Complaints
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Name the loops for pytest-asyncio; how a request reads does not depend on them."""
-    return {"asyncio": FACTORIES["asyncio"]} if item.path.name == "test_backend.py" else FACTORIES
+    """Name the loops for pytest-asyncio. How a request reads does not depend on them, nor what runs in a loop of its own."""
+    return {"asyncio": FACTORIES["asyncio"]} if item.path.name in ("test_backend.py", "test_bedrock_chain.py") else FACTORIES
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,6 +63,11 @@ async def upstream() -> AsyncIterator[Upstream]:
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Aws:
+    return Aws(monkeypatch, tmp_path)
 
 
 def _sockets() -> set[str]:

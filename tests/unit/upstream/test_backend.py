@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
 from proxy import settings
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, BodyTooLarge
 from proxy.headers import Header
 from proxy.providers import PROVIDERS, Asked
 from proxy.upstream import Addresses, Backend, Network, OutboundRequest, Outgoing
+from tests.support.aws import SECRET, TOKEN, Aws, from_container
+from tests.support.bedrock import signed_with
 from tests.support.http1 import ChunkedBody, Head, parse_head
+from tests.support.steps import RequestSeen
 from tests.support.upstream import ForwardProxy, Upstream, answer
 from tests.unit.upstream.support import exchange
 
@@ -304,6 +308,101 @@ async def test_requests_go_by_the_forward_proxy_again_and_again() -> None:
 
         assert [(each.body, each.reused) for each in found] == [(b"1", False), (b"2", True)]
         assert [request.target for request in upstream.requests] == [b"/v1//a%2F?b"] * 2
+
+
+# Signed.
+
+
+def bedrock(endpoint_url: str | None = None, **config: Any) -> Backend:
+    upstream = settings.Upstream.model_validate({"kind": "bedrock", "endpoint_url": endpoint_url, **config})
+    network = Network(Addresses(asyncio.get_running_loop()), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    provider = PROVIDERS["bedrock"](upstream, b"")
+    return Backend("aws", upstream, upstream.origin, provider, retry=settings.Retry(), network=network)
+
+
+async def started(made: Backend) -> Backend:
+    """Start it and wait until it can sign."""
+    made.start()
+    assert made.signer is not None
+    ready = made.signer.ready()
+    assert ready is not None
+    await ready
+    return made
+
+
+def seen(request: OutboundRequest) -> RequestSeen:
+    """Return the request as a server reads it."""
+    sent = head(request)
+    method, target, version = sent.start.split(b" ")
+    return RequestSeen(sent, method.decode(), target, version, 0, True, 0.0, request.body, complete=True)
+
+
+@pytest.mark.parametrize("endpoint_url", [None, "http://127.0.0.1:8080"], ids=["found by the SDK", "configured"])
+async def test_signature_is_over_what_goes_on_the_wire(aws: Aws, endpoint_url: str | None) -> None:
+    aws.keys(token=TOKEN)
+    made = await started(bedrock(endpoint_url, headers={"X-Amzn-Bedrock-Trace": "ENABLED"}))
+    theirs = (JSON, (b"Authorization", b"Bearer clients"), (b"X-Amz-Date", b"clients"), (b"X-Amz-Security-Token", b"clients"))
+
+    sent = seen(made.request(outgoing(target=b"/model/m%3A0/converse?a=%2B", headers=theirs, body=b"{}")))
+
+    assert signed_with(sent, SECRET)
+    assert b"x-amzn-bedrock-trace" in sent.head.raw.split(b"SignedHeaders=")[1]
+    assert b"clients" not in sent.head.raw
+    assert sent.header("host") == ("127.0.0.1:8080" if endpoint_url else "bedrock-runtime.us-east-1.amazonaws.com")
+    assert sent.header("x-amz-security-token") == TOKEN
+    await made.close()
+
+
+async def test_signature_is_of_the_path_also_where_a_forward_proxy_is_told_the_whole_url(aws: Aws) -> None:
+    aws.keys()
+    made = await started(bedrock("http://backend.test", proxy="http://way.test:3128"))
+
+    sent = seen(made.request(outgoing(target=b"/model/m/converse", body=b"{}")))
+
+    assert sent.target == b"http://backend.test/model/m/converse"
+    sent.target = b"/model/m/converse"
+    assert signed_with(sent, SECRET)
+    await made.close()
+
+
+async def test_body_that_goes_in_pieces_cannot_be_signed(aws: Aws) -> None:
+    aws.keys()
+    made = await started(bedrock())
+
+    with pytest.raises(BodyTooLarge):
+        made.request(outgoing(more=pieces(b"x")))
+    await made.close()
+
+
+async def test_key_of_the_configuration_is_the_only_credential(aws: Aws) -> None:
+    aws.keys()
+    made = await started(bedrock(region="us-east-1", api_key="k"))
+
+    sent = seen(made.request(outgoing(target=b"/model/m/converse")))
+
+    assert sent.header("authorization") == "Bearer k"
+    assert sent.header("x-amz-date") is None
+    assert sent.header("host") == "bedrock-runtime.us-east-1.amazonaws.com"
+    await made.close()
+
+
+async def test_only_where_something_is_left_open_is_there_a_signer(aws: Aws) -> None:
+    assert backend().signer is None
+    assert bedrock("http://h", api_key="k").signer is None
+    assert bedrock().signer is not None
+
+
+async def test_credentials_are_renewed_by_the_clock(aws: Aws, upstream: Upstream) -> None:
+    upstream.script(from_container("ASIA1", 60), from_container("ASIA1", 60), from_container("ASIA2", 3600))
+    aws.container(upstream.url)
+    made = await started(bedrock())
+    assert made.signer is not None
+    made.signer._wall = lambda: time.time() + 45
+
+    made.sweep(time.monotonic())
+
+    await upstream.request(2)
+    await made.close()
 
 
 # Secrets.
