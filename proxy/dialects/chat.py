@@ -56,10 +56,10 @@ class ChatObserver(Observer):
                 return self._failed("error")
             # an object that cannot be read is one that was cut off at the splitter's cap
             return CONTENT if event.data.startswith(b"{") else NOTHING
-        failure = _failure(chunk, event.name)
-        if failure:
-            return self._failed(failure)
-        usage = chunk.get("usage") or _of_groq(chunk, "usage")
+        failure = failure_in(chunk, event.name)
+        if failure is not None:
+            return self._failed(error_word(failure))
+        usage = usage_in(chunk)
         if usage:
             self.usage = read_usage(usage) or self.usage
         return self._choices_of(chunk)
@@ -92,13 +92,18 @@ def _says_something(delta: Any) -> bool:
     return any(value and key != "role" and isinstance(value, str | list | dict) for key, value in delta.items())
 
 
-def _failure(chunk: dict[str, Any], name: bytes) -> str | None:
+def failure_in(chunk: dict[str, Any], name: bytes) -> Any:
+    """Return what a chunk, or an event called *name*, says has failed: an object or a word. None: it says no such thing."""
     error = chunk.get("error") or _of_groq(chunk, "error")
     if error:
-        return error_word(error)
-    if name == b"error" or chunk.get("object") == "error":  # the flat form of Mistral and of older vLLM
-        return error_word(chunk)
-    return None
+        return error
+    # the flat form of Mistral and of older vLLM
+    return chunk if name == b"error" or chunk.get("object") == "error" else None
+
+
+def usage_in(chunk: dict[str, Any]) -> Any:
+    """Return the usage object of a chunk or a whole answer, wherever the upstream puts it."""
+    return chunk.get("usage") or _of_groq(chunk, "usage")
 
 
 def _of_groq(chunk: dict[str, Any], key: str) -> Any:

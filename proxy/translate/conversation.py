@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Role = Literal["user", "assistant"]
+Role = Literal["user", "assistant", "system"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,13 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A picture, as base64 or by its URL; the other is empty."""
+    """A picture, as base64 or by its URL; the other is empty. `detail` is OpenAI's word for how closely to look."""
 
     at: str
     media_type: str = ""
     data: str = ""
     url: str = ""
+    detail: str = ""
     cache: str | None = None
 
 
@@ -54,12 +55,17 @@ class Audio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolUse:
-    """A call that the model has made. `signature` is Google's, empty where there is none."""
+    """A call that the model has made. `signature` is Google's, empty where there is none.
+
+    `written` is its input as the model wrote it, where that may be no JSON.
+    """
 
     id: str
     name: str
     input: Mapping[str, Any]
     signature: str = ""
+    written: str = ""
+    cache: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +74,10 @@ class ToolResult:
 
     call: str
     name: str
-    content: tuple[Text, ...] = ()
+    content: tuple[Text | Image | Document, ...] = ()
+    at: str = ""
+    failed: bool = False
+    cache: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,10 @@ Part = Text | Image | Document | Audio | ToolUse | ToolResult | Thinking | Redac
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one side said; never nothing. The results of tool calls come first."""
+    """What one side said; never nothing. The results of tool calls come first.
+
+    The system's are instructions in the middle of a conversation.
+    """
 
     role: Role
     parts: tuple[Part, ...]
@@ -104,7 +116,8 @@ class Tool:
     name: str
     schema: Mapping[str, Any]
     description: str = ""
-    strict: bool = False
+    strict: bool | None = False  # None: nothing is said about it
+    cache: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def _block(part: Part, names: Names) -> Block:
         case ToolUse():
             return {"type": "tool_use", "id": _id(part.id), "name": names.there(part.name), "input": part.input}
         case ToolResult():
-            return _result(part)
+            return _result(part, names)
         case Thinking():
             return {"type": "thinking", "thinking": part.thinking, "signature": part.signature}
         case RedactedThinking():
@@ -109,9 +109,9 @@ def _decoded(part: Document) -> str:
         raise BadRequest(f"The field '{part.at}' must hold text in UTF-8, in base64.", param=part.at) from exc
 
 
-def _result(part: ToolResult) -> Block:
+def _result(part: ToolResult, names: Names) -> Block:
     block: Block = {"type": "tool_result", "tool_use_id": _id(part.call)}
-    return {**block, "content": [_text(text) for text in part.content]} if part.content else block
+    return {**block, "content": [_block(each, names) for each in part.content]} if part.content else block
 
 
 def _tool(tool: Tool, names: Names) -> Block:

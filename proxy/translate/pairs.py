@@ -12,8 +12,9 @@ from proxy.translate.base import Translator
 from proxy.translate.chain import Chain
 from proxy.translate.chat_to_converse import ChatToConverse
 from proxy.translate.chat_to_messages import ChatToMessages
+from proxy.translate.messages_as_chat import MessagesAsChat
 
-TRANSLATORS: Final[tuple[Translator, ...]] = (ChatToMessages(), ChatToConverse())
+TRANSLATORS: Final[tuple[Translator, ...]] = (ChatToMessages(), ChatToConverse(), MessagesAsChat())
 MIDDLE: Final = "chat"
 
 
