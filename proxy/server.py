@@ -29,7 +29,7 @@ from proxy.banner import banner
 from proxy.downstream import PublicServer
 from proxy.errors import Drained
 from proxy.exchange import Exchange
-from proxy.handler import Call, Current, Handler, Recorder, Runtime, build, live, unserved
+from proxy.handler import Call, Current, Handler, Recorder, Runtime, build, live
 from proxy.lifecycle import Lifecycle, State
 from proxy.logs import LineWriter, configure
 from proxy.metrics import Metrics
@@ -153,10 +153,6 @@ class Server:
         self.address = self._listener.getsockname()[:2]
         self.ticker.start()
         self.lifecycle.state = State.READY
-        for name in unserved(settings):
-            log.warning(
-                "upstream kind not served by this version", extra={"upstream": name, "kind": settings.upstreams[name].kind}
-            )
 
     async def serve(self) -> None:
         """Serve until a signal says stop, then drain."""

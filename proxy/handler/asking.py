@@ -87,10 +87,8 @@ class Wish:
         return Question(out, asked.back)
 
 
-def served(api: str, backend: object, translators: Translators) -> bool:
+def served(api: str, backend: Backend, translators: Translators) -> bool:
     """Tell whether *backend* can answer a request of this API, itself or translated."""
-    if not isinstance(backend, Backend):
-        return False  # of a kind that this version does not speak
     return api in backend.provider.apis or translators.find(api, backend.provider.apis) is not None
 
 

@@ -203,7 +203,7 @@ class Handler:
     def _targets(self, call: Call, route: Route, view: RequestView, api: str) -> tuple[Target, ...]:
         now = self._clock()
         runtime = call.runtime
-        speaking = [choice for choice in route.targets if served(api, runtime.backends.get(choice.upstream), runtime.translators)]
+        speaking = [choice for choice in route.targets if served(api, runtime.backends[choice.upstream], runtime.translators)]
         if not speaking:
             raise NoUpstream(f"no target of {route.name} speaks {api}")
         if len(speaking) != len(route.targets):

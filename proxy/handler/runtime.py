@@ -74,10 +74,8 @@ def build(settings: Settings, simulators: Mapping[str, str], network: Network) -
     backends = {}
     for name, config in settings.upstreams.items():
         origin = Origin.parse(simulators[name] + "/v1") if config.kind == "simulator" else config.origin
-        provider = PROVIDERS.get(config.kind)
-        if provider is not None:
-            built = provider(config, b"" if origin is None else origin.path.encode())
-            backends[name] = Backend(name, config, origin, built, retry=settings.retry, network=network)
+        provider = PROVIDERS[config.kind](config, b"" if origin is None else origin.path.encode())
+        backends[name] = Backend(name, config, origin, provider, retry=settings.retry, network=network)
     return Runtime(
         settings=settings,
         authenticator=Authenticator(
@@ -94,11 +92,6 @@ def build(settings: Settings, simulators: Mapping[str, str], network: Network) -
         surface=Surface((*ENDPOINTS, *endpoints(settings.chat_endpoints))),
         translators=Translators(translators(settings.chat_endpoints)),
     )
-
-
-def unserved(settings: Settings) -> list[str]:
-    """Return the names of the upstreams whose kind this version does not speak."""
-    return [name for name, config in settings.upstreams.items() if config.kind not in PROVIDERS]
 
 
 class Current:

@@ -68,11 +68,22 @@ def _blocks(part: Part, names: Names) -> list[Block]:
         case ToolUse():
             return [{"toolUse": {"toolUseId": _id(part.id), "name": names.there(part.name), "input": part.input}}]
         case ToolResult():
-            return [{"toolResult": {"toolUseId": _id(part.call), "content": [{"text": text.text} for text in part.content]}}]
+            return [{"toolResult": {"toolUseId": _id(part.call), "content": [_said(each) for each in part.content]}}]
         case Thinking():
             return [{"reasoningContent": {"reasoningText": {"text": part.thinking, "signature": part.signature}}}]
         case RedactedThinking():
             return [{"reasoningContent": {"redactedContent": part.data}}]
+
+
+def _said(piece: Text | Image | Document) -> Block:
+    """Return a piece of what a tool has answered."""
+    match piece:
+        case Text():
+            return {"text": piece.text}
+        case Image():
+            return _image(piece)
+        case Document():
+            return _document(piece)
 
 
 def _cached(block: Block, ttl: str | None) -> list[Block]:

@@ -260,14 +260,6 @@ def test_lines_are_for_people_only_at_a_terminal(
     assert server_module._log_format(settings(log={"format": configured})) == fmt
 
 
-async def test_an_upstream_that_this_version_does_not_speak_is_told_at_the_start() -> None:
-    async with open_house(settings(upstreams={"google": {"kind": "gemini"}})) as house:
-        await until(lambda: "not served" in house.log_text())
-        (line,) = [line for line in house.log_lines() if "not served" in line["event"]]
-
-        assert (line["upstream"], line["kind"], line["level"]) == ("google", "gemini", "warning")
-
-
 async def until(seen: Callable[[], bool], within: float = 3.0) -> None:
     """Wait for the log, which is written by a thread of its own."""
     deadline = time.monotonic() + within

@@ -9,7 +9,6 @@ from proxy.dialects.base import RequestView
 from proxy.handler.asking import Question, Wish, served
 from proxy.handler.surface import Match
 from proxy.router import Target
-from proxy.translate import Translators
 from tests.support.house import chat, settings
 from tests.unit.handler.calling import asked, runtime
 
@@ -103,7 +102,3 @@ async def test_a_backend_serves_the_apis_that_it_speaks(api: str, answer: bool) 
     under = runtime(settings(URL))
 
     assert served(api, under.backends["a"], under.translators) is answer
-
-
-def test_nothing_is_served_by_an_upstream_whose_kind_is_not_spoken() -> None:
-    assert not served("chat", None, Translators())

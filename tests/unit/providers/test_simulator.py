@@ -10,13 +10,38 @@ from proxy.providers.simulator import Simulator
 SIMULATOR = Simulator(settings.Upstream(kind="simulator"), b"/v1")
 
 
-@pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/v1/messages", b"/v1/models", b"/v1beta/models/m:generateContent"])
-def test_each_api_has_its_own_path_there(path: bytes) -> None:
-    assert SIMULATOR.target(Asked("any", path, b"?a=1", "m")) == path + b"?a=1"
+@pytest.mark.parametrize(
+    ("api", "path"),
+    [
+        ("chat", b"/v1/chat/completions"),
+        ("models", b"/v1/models"),
+        ("messages", b"/v1/messages"),
+        ("gemini", b"/v1beta/models/m:generateContent"),
+        ("converse", b"/model/m/converse"),
+    ],
+)
+def test_each_api_has_its_own_path_there(api: str, path: bytes) -> None:
+    assert SIMULATOR.target(Asked(api, path, model="m")) == path
+    assert SIMULATOR.reads_model(api) is (api in ("chat", "models", "messages", "converse"))
+
+
+def test_the_name_of_a_model_is_replaced_where_its_api_has_it() -> None:
+    assert SIMULATOR.target(Asked("gemini", b"/v1beta/models/m:countTokens", model="a/b")) == b"/v1beta/models/a%2Fb:countTokens"
+    assert SIMULATOR.target(Asked("converse", b"/model/m/converse", model="a:0")) == b"/model/a%3A0/converse"
 
 
 def test_it_speaks_the_apis_of_several_kinds() -> None:
-    assert {"chat", "responses", "embeddings", "models", "messages", "count_tokens"} <= SIMULATOR.apis
+    assert {
+        "chat",
+        "responses",
+        "embeddings",
+        "models",
+        "messages",
+        "count_tokens",
+        "gemini",
+        "converse",
+        "invoke",
+    } <= SIMULATOR.apis
 
 
 def test_a_request_without_a_version_is_not_refused_for_it() -> None:
