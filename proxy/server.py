@@ -303,8 +303,8 @@ class Server:
                 "failures": view.failures,
                 "open_for_s": round(view.open_for, 1),
                 "cooling_for_s": round(view.cooling_for, 1),
-                "in_use": runtime.backends[name].pool.in_use if name in runtime.backends else 0,
-                "idle": runtime.backends[name].pool.idle if name in runtime.backends else 0,
+                "in_use": runtime.backends[name].pool.in_use,
+                "idle": runtime.backends[name].pool.idle,
             }
             for name, view in views.items()
         ]

@@ -61,8 +61,8 @@ async def _entries(call: Call, tasks: Tasks) -> dict[str, dict[str, Any]]:
     assert principal is not None
     runtime = call.runtime
     entries = {name: _entry(name) for name in runtime.router.public_names() if principal.may_use(name)}
-    names = [name for name in runtime.router.pattern_upstreams() if name in runtime.backends]
-    backends = [runtime.backends[name] for name in names if "models" in runtime.backends[name].provider.apis]
+    backends = [runtime.backends[name] for name in runtime.router.pattern_upstreams()]
+    backends = [backend for backend in backends if "models" in backend.provider.apis]
     listings = [
         tasks.spawn(_listing(backend, call.exchange.request_id), name=f"models of {backend.name}") for backend in backends
     ]
