@@ -18,6 +18,11 @@ def escaped(text: str) -> bytes:
         return json.dumps(text)[1:-1].encode()
 
 
+def quoted(inside: bytes) -> orjson.Fragment:
+    """Return what stands between the quotes of a JSON string as a string for orjson to write."""
+    return orjson.Fragment(b'"%b"' % inside)
+
+
 def unescaped(inside: bytes) -> str:
     """Return the text of what stands between the quotes of a JSON string; whatever is no UTF-8 in it is replaced."""
     try:

@@ -13,8 +13,14 @@ from proxy.translate.chain import Chain
 from proxy.translate.chat_to_converse import ChatToConverse
 from proxy.translate.chat_to_messages import ChatToMessages
 from proxy.translate.messages_as_chat import MessagesAsChat
+from proxy.translate.responses_as_chat import ResponsesAsChat
 
-TRANSLATORS: Final[tuple[Translator, ...]] = (ChatToMessages(), ChatToConverse(), MessagesAsChat())
+TRANSLATORS: Final[tuple[Translator, ...]] = (
+    ChatToMessages(),
+    ChatToConverse(),
+    MessagesAsChat(),
+    ResponsesAsChat(),
+)
 MIDDLE: Final = "chat"
 
 
