@@ -15,6 +15,7 @@ from proxy.translate.base import Source
 from proxy.translate.chat_messages import Conversation
 from proxy.translate.chat_tools import Toolbox
 from proxy.translate.conversation import Choice, Tool, ToolUse
+from proxy.translate.converse_turns import cached
 from proxy.translate.fields import refuse
 from proxy.translate.names import Names
 
@@ -37,7 +38,7 @@ def write_tools(source: Source, toolbox: Toolbox, conversation: Conversation, na
     choice = toolbox.choice
     if choice and choice.kind == "none" and not used:
         return ConverseTools()
-    listed = {"tools": [_tool(tool, names) for tool in toolbox.tools]}
+    listed = {"tools": [block for tool in toolbox.tools for block in cached(_tool(tool, names), tool.cache)]}
     if choice is None:
         return ConverseTools(listed)
     if choice.kind != "none" and choice.parallel:

@@ -52,45 +52,42 @@ def write_turn(turn: Turn, names: Names) -> Block:
 
 def write_system(texts: Iterable[Text]) -> list[Block]:
     """Return the system's texts as blocks."""
-    return [block for text in texts for block in _cached({"text": text.text}, text.cache)]
+    return [block for text in texts for block in cached({"text": text.text}, text.cache)]
 
 
 def _blocks(part: Part, names: Names) -> list[Block]:
     match part:
         case Text():
-            return _cached({"text": part.text}, part.cache)
+            return cached({"text": part.text}, part.cache)
         case Image():
-            return _cached(_image(part), part.cache)
+            return cached(_image(part), part.cache)
         case Document():
-            return _cached(_document(part), part.cache)
+            return cached(_document(part), part.cache)
         case Audio():
             return [{"audio": {"format": part.format, "source": {"bytes": part.data}}}]
         case ToolUse():
-            return [{"toolUse": {"toolUseId": _id(part.id), "name": names.there(part.name), "input": part.input}}]
+            call = {"toolUseId": _id(part.id), "name": names.there(part.name), "input": part.input}
+            return cached({"toolUse": call}, part.cache)
         case ToolResult():
-            return [{"toolResult": {"toolUseId": _id(part.call), "content": [_said(each) for each in part.content]}}]
+            return cached({"toolResult": _result(part, names)}, part.cache)
         case Thinking():
             return [{"reasoningContent": {"reasoningText": {"text": part.thinking, "signature": part.signature}}}]
         case RedactedThinking():
             return [{"reasoningContent": {"redactedContent": part.data}}]
 
 
-def _said(piece: Text | Image | Document) -> Block:
-    """Return a piece of what a tool has answered."""
-    match piece:
-        case Text():
-            return {"text": piece.text}
-        case Image():
-            return _image(piece)
-        case Document():
-            return _document(piece)
-
-
-def _cached(block: Block, ttl: str | None) -> list[Block]:
+def cached(block: Block, ttl: str | None) -> list[Block]:
     """Return a block, and behind it the point up to which everything is cached."""
     if ttl is None:
         return [block]
     return [block, {"cachePoint": {"type": "default", "ttl": ttl} if ttl != "5m" else {"type": "default"}}]
+
+
+def _result(part: ToolResult, names: Names) -> Block:
+    # of each piece its block only: what is cached is cached up to the end of the whole result
+    content = [_blocks(each, names)[0] for each in part.content]
+    result: Block = {"toolUseId": _id(part.call), "content": content}
+    return {**result, "status": "error"} if part.failed else result
 
 
 def _image(part: Image) -> Block:

@@ -85,3 +85,9 @@ def test_any_other_model_refuses_it_by_name_or_does_without(
 
     assert caught.value.param == place
     assert written(NOVA, choice, said, *tools, drop=True) == ConverseTools(left)
+
+
+def test_behind_a_tool_that_shall_be_cached_stands_a_cache_point() -> None:
+    cached = Tool(name="now", schema={}, cache="5m")
+
+    assert written(NOVA, None, WORDS, cached, NOW).config["tools"] == [SPEC, {"cachePoint": {"type": "default"}}, SPEC]

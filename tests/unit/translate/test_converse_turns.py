@@ -45,6 +45,18 @@ def document(title: str = "", media_type: str = "application/pdf") -> Document:
             {"toolResult": {"toolUseId": "c1", "content": [{"text": "Noon"}, {"text": "sharp"}]}},
         ),
         (ToolResult(call="c1", name="now"), {"toolResult": {"toolUseId": "c1", "content": []}}),
+        (
+            ToolResult(
+                call="c1", name="now", content=(Text("a", "5m"), Image(at="i", media_type="image/png", data="iV")), failed=True
+            ),
+            {
+                "toolResult": {
+                    "toolUseId": "c1",
+                    "content": [{"text": "a"}, {"image": {"format": "png", "source": {"bytes": "iV"}}}],
+                    "status": "error",
+                }
+            },
+        ),
         (Thinking("Hm", "sig"), {"reasoningContent": {"reasoningText": {"text": "Hm", "signature": "sig"}}}),
         (RedactedThinking("eA=="), {"reasoningContent": {"redactedContent": "eA=="}}),
     ],
@@ -56,6 +68,8 @@ def test_each_part_has_its_block(part: Part, written: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("ttl", "point"), [("5m", {"type": "default"}), ("1h", {"type": "default", "ttl": "1h"})])
 def test_behind_what_shall_be_cached_stands_a_cache_point(ttl: str, point: dict[str, str]) -> None:
     assert blocks(Text("a", ttl), Text("b")) == [{"text": "a"}, {"cachePoint": point}, {"text": "b"}]
+    for part in (ToolUse(id="c", name="now", input={}, cache=ttl), ToolResult(call="c", name="now", cache=ttl)):
+        assert blocks(part)[1:] == [{"cachePoint": point}]
     assert write_system([Text("a", ttl)]) == [{"text": "a"}, {"cachePoint": point}]
 
 
