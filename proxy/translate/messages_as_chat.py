@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from proxy.translate.base import Source, Translated, Translator
 from proxy.translate.chat_as_messages import ChatAsMessages
-from proxy.translate.fields import dumped, refuse
+from proxy.translate.fields import dumped, refuse, without_empty
 from proxy.translate.messages_request import MessagesRequest, read_messages_request
 from proxy.translate.to_chat import write_limit, write_messages, write_schema, write_tools, write_user
 
@@ -37,22 +37,23 @@ def _written(source: Source, asked: MessagesRequest) -> dict[str, Any]:
         refuse("top_k", drop=source.drop_params)
     if asked.turns[-1].role == "assistant":
         refuse("messages", "must not end with the assistant's: an answer cannot be begun for this model", drop=source.drop_params)
-    members = {
-        "model": source.model,
-        "messages": write_messages(asked.system, asked.turns),
-        **write_tools(asked.tools, asked.choice),
-        **write_limit(source.model, asked.max_tokens),
-        "temperature": asked.temperature,
-        "top_p": asked.top_p,
-        "stop": list(asked.stop) or None,
-        "reasoning_effort": _effort(asked),
-        "response_format": None if asked.schema is None else write_schema(asked.schema),
-        "user": write_user(asked.user),
-        "service_tier": "default" if asked.standard_only else None,
-        "stream": source.stream or None,
-        "stream_options": {"include_usage": True} if source.stream else None,
-    }
-    return {name: value for name, value in members.items() if value is not None}
+    return without_empty(
+        {
+            "model": source.model,
+            "messages": write_messages(asked.system, asked.turns),
+            **write_tools(asked.tools, asked.choice),
+            **write_limit(source.model, asked.max_tokens),
+            "temperature": asked.temperature,
+            "top_p": asked.top_p,
+            "stop": list(asked.stop),
+            "reasoning_effort": _effort(asked),
+            "response_format": None if asked.schema is None else write_schema(asked.schema),
+            "user": write_user(asked.user),
+            "service_tier": "default" if asked.standard_only else None,
+            "stream": source.stream or None,
+            "stream_options": {"include_usage": True} if source.stream else None,
+        }
+    )
 
 
 def _effort(asked: MessagesRequest) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from proxy.translate.base import Source, Translated, Translator
 from proxy.translate.chat_as_responses import ChatAsResponses
-from proxy.translate.fields import dumped
+from proxy.translate.fields import dumped, without_empty
 from proxy.translate.responses_object import ResponseObject
 from proxy.translate.responses_request import Form, ResponsesRequest, read_responses_request
 from proxy.translate.to_chat import write_limit, write_messages, write_schema, write_tools, write_user
@@ -26,22 +26,23 @@ class ResponsesAsChat(Translator):
 
 
 def _written(source: Source, asked: ResponsesRequest) -> dict[str, Any]:
-    members = {
-        "model": source.model,
-        "messages": write_messages(asked.system, asked.turns),
-        **write_tools(asked.toolbox.tools, asked.toolbox.choice),
-        **write_limit(source.model, asked.max_tokens),
-        "temperature": asked.temperature,
-        "top_p": asked.top_p,
-        "reasoning_effort": asked.effort or None,
-        "verbosity": asked.verbosity or None,
-        "response_format": None if asked.form is None else _format(asked.form),
-        "user": write_user(asked.user),
-        "service_tier": asked.tier or None,
-        "stream": source.stream or None,
-        "stream_options": {"include_usage": True} if source.stream else None,
-    }
-    return {name: value for name, value in members.items() if value is not None}
+    return without_empty(
+        {
+            "model": source.model,
+            "messages": write_messages(asked.system, asked.turns),
+            **write_tools(asked.toolbox.tools, asked.toolbox.choice),
+            **write_limit(source.model, asked.max_tokens),
+            "temperature": asked.temperature,
+            "top_p": asked.top_p,
+            "reasoning_effort": asked.effort,
+            "verbosity": asked.verbosity,
+            "response_format": None if asked.form is None else _format(asked.form),
+            "user": write_user(asked.user),
+            "service_tier": asked.tier,
+            "stream": source.stream or None,
+            "stream_options": {"include_usage": True} if source.stream else None,
+        }
+    )
 
 
 def _format(form: Form) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.translate.base import Source
+from proxy.translate.chat_tools import Toolbox
 from proxy.translate.conversation import Text, Turn
 from proxy.translate.fields import Fields, cannot, refuse, refuse_unknown
 from proxy.translate.responses_input import read_input
-from proxy.translate.responses_tools import Toolbox, read_tools
+from proxy.translate.responses_tools import read_tools
 
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _READ: Final = frozenset(

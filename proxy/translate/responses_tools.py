@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from proxy.errors import BadRequest
+from proxy.translate.chat_tools import Toolbox
 from proxy.translate.conversation import Choice, Tool
 from proxy.translate.fields import Fields, refuse
 
 _MODES: Final[dict[str, Literal["auto", "none", "any"]]] = {"auto": "auto", "none": "none", "required": "any"}
 _NO_PARAMETERS: Final = {"type": "object", "properties": {}}
-
-
-@dataclass(frozen=True, slots=True)
-class Toolbox:
-    """The tools that may be called. `choice` is None where the client said nothing, or where there are no tools."""
-
-    tools: tuple[Tool, ...] = ()
-    choice: Choice | None = None
 
 
 def read_tools(body: Fields, *, drop: bool) -> Toolbox:

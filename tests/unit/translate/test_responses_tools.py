@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from proxy.errors import BadRequest, Untranslatable
+from proxy.translate.chat_tools import Toolbox
 from proxy.translate.conversation import Choice, Tool
 from proxy.translate.fields import Fields
-from proxy.translate.responses_tools import Toolbox, read_tools
+from proxy.translate.responses_tools import read_tools
 from tests.unit.translate.responses_asking import WEATHER
 
 CLOCK = {"type": "function", "name": "clock"}
