@@ -22,7 +22,7 @@ DONE: Final = b"data: [DONE]\n\n"
 class Facts:
     """What a request decides about the form of its answer. `loops`: with tools, so reasoning may have to be sent back."""
 
-    id: str
+    request_id: str
     created: int
     model: str
     include_usage: bool
@@ -33,13 +33,22 @@ class Facts:
     def of(cls, source: Source, chat: ChatRequest, names: Names) -> Self:
         """Return the facts of a request that was read."""
         return cls(
-            id=f"chatcmpl-{source.request_id}",
+            request_id=source.request_id,
             created=source.now,
             model=source.model,
             include_usage=chat.include_usage,
             names=names,
             loops=bool(chat.toolbox.tools),
         )
+
+    @property
+    def id(self) -> str:
+        """The answer's id."""
+        return f"chatcmpl-{self.request_id}"
+
+    def call_id(self, number: int) -> str:
+        """Return an id for a tool call that its upstream gave none, unique among all answers."""
+        return f"call_{self.request_id}_{number}"
 
 
 class Chunks:

@@ -46,6 +46,11 @@ class ChatStream:
         self.chunks = Chunks(self._facts, model if isinstance(model, str) and model else self._facts.model)
         return self.chunks.delta({"role": "assistant", "content": "", "refusal": None})
 
+    def delta(self, members: Mapping[str, Any]) -> bytes:
+        """Return a delta of any other kind."""
+        first = self.begin()
+        return first if self.chunks is None else first + self.chunks.delta(members)
+
     def write(self, inside: bytes) -> bytes:
         """Return a piece of the answer; *inside* is what stands in a JSON string."""
         chunks = self.chunks
@@ -142,11 +147,10 @@ class ChatStream:
 
     def _block(self, block: Mapping[str, Any]) -> bytes:
         """Return a block of reasoning in the form in which it is sent back; nothing where it never will be."""
-        first = self.begin()
-        if self.chunks is None or not self._facts.loops:
-            return first
+        if not self._facts.loops:
+            return self.begin()
         number, self._blocks = self._blocks, self._blocks + 1
-        return first + self.chunks.delta({"thinking_blocks": [{"index": number, **block}]})
+        return self.delta({"thinking_blocks": [{"index": number, **block}]})
 
     def _close(self) -> None:
         self.over = True

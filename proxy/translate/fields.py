@@ -75,6 +75,13 @@ class Fields:
             raise self.wrong(key, "a whole number above 0")
         return value
 
+    def integer(self, key: str) -> int | None:
+        """Return a whole number, or None."""
+        value = self.values.get(key)
+        if value is not None and type(value) is not int:
+            raise self.wrong(key, "a whole number")
+        return value
+
     def word(self, key: str, words: Collection[str]) -> str | None:
         """Return one of *words*, or None."""
         value = self.values.get(key)

@@ -11,6 +11,7 @@ from typing import Final
 from proxy.translate.base import Translator
 from proxy.translate.chain import Chain
 from proxy.translate.chat_to_converse import ChatToConverse
+from proxy.translate.chat_to_gemini import ChatToGemini
 from proxy.translate.chat_to_messages import ChatToMessages
 from proxy.translate.messages_as_chat import MessagesAsChat
 from proxy.translate.responses_as_chat import ResponsesAsChat
@@ -18,6 +19,7 @@ from proxy.translate.responses_as_chat import ResponsesAsChat
 TRANSLATORS: Final[tuple[Translator, ...]] = (
     ChatToMessages(),
     ChatToConverse(),
+    ChatToGemini(),
     MessagesAsChat(),
     ResponsesAsChat(),
 )

@@ -22,6 +22,7 @@ def facts(**values: Any) -> Facts:
 def test_what_a_request_decides_about_its_answer() -> None:
     plain = facts(model="target")
     assert (plain.id, plain.created, plain.model) == ("chatcmpl-r1", 1763712000, "target")
+    assert plain.call_id(2) == "call_r1_2"
     assert not plain.loops
     assert not plain.include_usage
 

@@ -72,6 +72,14 @@ def test_a_call_that_is_none_ends_the_stream_as_malformed() -> None:
     assert running.over
 
 
+def test_a_delta_of_any_other_kind_is_told_until_the_end() -> None:
+    running = stream()
+
+    assert deltas(running.delta({"images": [1]})) == [ROLE, {"images": [1]}]
+    running.end()
+    assert running.delta({"images": [2]}) == b""
+
+
 def test_an_answer_finishes_once() -> None:
     running = stream()
 

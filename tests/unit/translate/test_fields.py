@@ -28,6 +28,8 @@ for _ in range(100_000):
         pytest.param(lambda f: f.number("a", most=2), float("nan"), "x.a", id="no number"),
         pytest.param(lambda f: f.count("a"), 0, "x.a", id="count of nothing"),
         pytest.param(lambda f: f.count("a"), True, "x.a", id="count that is a flag"),
+        pytest.param(lambda f: f.integer("a"), 1.5, "x.a", id="broken integer"),
+        pytest.param(lambda f: f.integer("a"), False, "x.a", id="integer that is a flag"),
         pytest.param(lambda f: f.word("a", ("b", "c")), "d", "x.a", id="word"),
         pytest.param(lambda f: f.word("a", ("b", "c")), ["b"], "x.a", id="list as a word"),
         pytest.param(lambda f: f.table("a"), [], "x.a", id="table"),
@@ -50,6 +52,7 @@ def test_null_counts_as_absent() -> None:
     read: list[object] = [absent.maybe_text("a"), absent.flag("a"), absent.number("a"), absent.count("a"), absent.table("a")]
     assert read == [None] * 5
     assert absent.word("a", ("b",)) is None
+    assert absent.integer("a") is None
     assert not absent.tables("a")
     assert not absent.texts("a")
 
@@ -67,7 +70,7 @@ def test_what_is_right_comes_back_as_it_is() -> None:
     assert right.text("text") == ""
     assert right.flag("flag") is False
     assert right.number("number", most=1) == 0
-    assert right.count("count") == 1
+    assert right.count("count") == right.integer("count") == 1
     assert right.word("word", ("b",)) == "b"
     assert right.texts("texts") == ["a"]
 
