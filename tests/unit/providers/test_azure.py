@@ -23,6 +23,23 @@ def test_a_deployment_stands_in_the_path_below_the_resource(base: bytes) -> None
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "target"),
+    [
+        ("https://r.openai.azure.com", b"/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"),
+        ("https://r.openai.azure.com/", b"/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"),
+        ("https://r.openai.azure.com/openai", b"/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"),
+        ("https://r.openai.azure.com/openai/", b"/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"),
+        ("https://r.services.ai.azure.com/openai/v1/", b"/openai/v1/chat/completions"),
+    ],
+)
+def test_an_endpoint_in_the_environment_may_be_written_as_people_do(endpoint: str, target: bytes) -> None:
+    loaded = settings.load(None, {"AZURE_OPENAI_API_KEY": "x", "AZURE_OPENAI_ENDPOINT": endpoint}).upstreams["azure"]
+
+    assert loaded.origin is not None
+    assert Azure(loaded, loaded.origin.path.encode()).target(CHAT) == target
+
+
+@pytest.mark.parametrize(
     ("path", "api", "target"),
     [
         (b"/v1/embeddings", "embeddings", b"/openai/deployments/m/embeddings"),
