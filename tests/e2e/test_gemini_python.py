@@ -12,10 +12,9 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from proxy.simulator import Simulator
 from proxy.tasks import Tasks
 from tests.e2e.google_client import STREAMED, TEA, Told, chunks_of, direct, google_client, iterated, parts_of, whole
-from tests.e2e.parts import STOPPED_WITHIN
+from tests.e2e.parts import STOPPED_WITHIN, demo
 from tests.support.google import BLOCKED, CALLS, HI, MODEL, OVERLOADED, STOP, THOUGHTS, WHOLE, YOU, google, refused, response
 from tests.support.house import KEY, House, open_house
 from tests.support.upstream import Drip, Fin, Gate, Hang, Pause, Reply, Rst, Upstream, answer, stream, verbatim
@@ -56,17 +55,9 @@ async def client(house: House) -> AsyncIterator[genai.Client]:
 
 @pytest.fixture
 async def simulated() -> AsyncIterator[genai.Client]:
-    """A client of a proxy in front of the simulator, which is a backend of Google's kind like any other."""
-    simulator = Simulator(pace=0)
-    try:
-        served = {"name": "demo*", "targets": [{"upstream": "a"}]}
-        async with (
-            open_house(google(await simulator.start(), streaming=CLOCKS, models=[served])) as house,
-            google_client(house.url) as client,
-        ):
-            yield client
-    finally:
-        await simulator.close()
+    """A client of a proxy in front of the simulator, which needs no key of Google's."""
+    async with open_house(demo()) as house, google_client(house.url) as client:
+        yield client
 
 
 # What arrives.
