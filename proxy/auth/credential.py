@@ -32,7 +32,8 @@ PLACES: Final = {  # the headers that may hold a client's credential, and what t
     b"x-goog-api-key": "x-goog-api-key",
 }
 _QUERY_PLACE: Final = "access_token"
-_CREDENTIAL_PARAMETERS: Final = frozenset({b"access_token", b"ticket", b"key"})
+# The last three are what Google's APIs take beside a header.
+_CREDENTIAL_PARAMETERS: Final = frozenset({b"access_token", b"ticket", b"key", b"$key", b"oauth_token"})
 
 
 @dataclass(frozen=True, slots=True)

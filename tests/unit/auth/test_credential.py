@@ -183,6 +183,7 @@ def test_everything_that_may_carry_a_secret_is_listed_for_stripping() -> None:
         (b"a=1&&b=%2B+c&a=&a=1&", b"a=1&&b=%2B+c&a=&a=1&"),
         (b"Key=x&keys=y&monkey=z&a=key&%", b"Key=x&keys=y&monkey=z&a=key&%"),
         (b"alt=sse&key=x", b"alt=sse"),
+        (b"$alt=sse&$key=x&oauth_token=y&%24key=z", b"$alt=sse"),
     ],
 )
 def test_credential_parameters_are_removed_and_nothing_else(query: bytes, stripped: bytes) -> None:
@@ -198,7 +199,7 @@ _PARTS = st.one_of(st.builds(bytes.__add__, _NAMES, _VALUES), st.binary(max_size
 
 @given(st.lists(_PARTS, max_size=8))
 def test_stripping_keeps_every_other_parameter_byte_for_byte_and_in_order(parts: list[bytes]) -> None:
-    secret = {b"key", b"access_token", b"ticket"}
+    secret = {b"key", b"$key", b"access_token", b"oauth_token", b"ticket"}
 
     stripped = strip_credential_query(b"&".join(parts))
 

@@ -60,13 +60,22 @@ def test_what_has_not_ended_is_not_closed(text: bytes, seed: int) -> None:
     assert not read(text, seed)[1].closed
 
 
+def test_an_empty_read_behind_a_backslash_changes_nothing() -> None:
+    elements = Elements()
+
+    found = [element for piece in (b'[{"a":"\\', b"", b'"}]"}', b"]") for element in elements.feed(piece)]
+
+    assert found == [b'{"a":"\\"}]"}']
+    assert elements.closed
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_an_element_beyond_the_cap_is_left_out_and_counted(seed: int) -> None:
-    text = json.dumps([{"a": 1}, {"b": "]" * 100}, {"c": 2}]).encode()
+    text = json.dumps([{"a": 1}, {"b": "]" * 41}, {"b": "]" * 42}, {"c": 2}]).encode()
 
     found, elements = read(text, seed, cap=50)
 
-    assert found == [{"a": 1}, {"c": 2}]
+    assert found == [{"a": 1}, {"b": "]" * 41}, {"c": 2}]
     assert elements.lost == 1
     assert elements.closed
 
