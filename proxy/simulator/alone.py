@@ -49,7 +49,7 @@ async def _serve(address: Address) -> None:
 
 def _banner(url: str) -> str:
     return (
-        f"Simulated LLM backend on {url}/v1 (any model name, no key)\n"
+        f"Simulated LLM backend on {url} (any model name, no key): OpenAI, Azure OpenAI, Anthropic, Gemini, Bedrock\n"
         f"Scenarios, as model demo-<scenario> or in the header {HEADER}: {', '.join(SCENARIOS)}\n"
         f"Try: curl -N {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{_REQUEST}'"
     )

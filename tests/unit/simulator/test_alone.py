@@ -38,6 +38,7 @@ def test_simulator_alone_serves_until_it_is_told_to_stop(number: signal.Signals)
 
     assert (status, process.returncode, errors) == (200, 0, "")
     assert "slow_first_token" in banner
+    assert "OpenAI, Azure OpenAI, Anthropic, Gemini, Bedrock" in banner
 
 
 def test_port_in_use_is_told_in_one_line_and_fails() -> None:

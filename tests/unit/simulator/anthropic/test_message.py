@@ -48,6 +48,7 @@ def test_whole_message_says_the_same_as_the_stream() -> None:
     assert delta["delta"] == {"stop_reason": "end_turn", "stop_sequence": None}
     assert delta["usage"]["output_tokens"] == message["usage"]["output_tokens"]
     assert message["id"].startswith("msg_")
+    assert (message["type"], message["role"], message["model"]) == ("message", "assistant", "demo")
 
 
 def test_usage_begins_with_the_tokens_that_came_in_and_ends_with_all() -> None:

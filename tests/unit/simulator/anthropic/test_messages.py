@@ -16,7 +16,7 @@ COUNTED = {"model": "demo", "messages": BODY["messages"]}
 
 def test_stream_is_told_only_when_asked_for() -> None:
     assert ask(BODY).stream is None
-    assert stream_of(ask({**BODY, "stream": True})).content_type.startswith("text/event-stream")
+    assert stream_of(ask({**BODY, "stream": True})).content_type == "text/event-stream; charset=utf-8"
 
 
 def test_every_event_stands_under_the_name_of_its_type() -> None:

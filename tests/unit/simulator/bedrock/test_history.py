@@ -42,6 +42,14 @@ def test_thoughts_and_arguments_are_text_of_the_model() -> None:
     assert (said.by_model, said.text, said.question) == (True, 'So\n\n{"city":"Oslo"}', "")
 
 
+def test_system_message_in_the_middle_is_neither_a_question_nor_an_answer() -> None:
+    messages = [*HELLO, assistant(USE), {"role": "system", "content": [{"text": "Be brief"}]}, user(RESULT)]
+
+    conversation = read_conversation({"messages": messages, "toolConfig": TOOL_CONFIG}, [])
+
+    assert conversation.question == "Tell me about tea"
+
+
 def test_tools_and_system_prompt_are_counted_up_to_each_point_of_the_cache() -> None:
     body = {
         "system": [{"text": "x" * 400}, {"cachePoint": {"type": "default", "ttl": "1h"}}],
@@ -79,6 +87,7 @@ def test_union_has_one_member() -> None:
         ({"messages": [user(USE)]}, "messages.0.content.0"),
         ({"messages": [*HELLO, assistant(RESULT)]}, "messages.1.content.0"),
         ({"messages": [*HELLO, assistant({"toolUse": {"name": "f"}})]}, "toolUseId"),
+        ({"messages": [*HELLO, assistant(USE), user({"toolResult": {"content": []}})]}, "toolUseId"),
         ({"messages": [user(RESULT)]}, "messages.0"),
         ({"messages": [*HELLO, assistant({"text": "Well"}), user(RESULT)]}, "messages.2"),
         ({"messages": [*HELLO, assistant(USE), user({"text": "And?"})]}, "messages.1"),

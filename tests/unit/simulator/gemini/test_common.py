@@ -42,6 +42,7 @@ def test_quota_says_in_the_body_when_to_come_back() -> None:
 
     details = orjson.loads(refusal.body)["error"]["details"]
     assert [detail["@type"] for detail in details] == [f"{RPC}QuotaFailure", f"{RPC}RetryInfo"]
+    assert details[0]["violations"]
     assert details[1]["retryDelay"] == "1.5s"
     assert refusal.headers == {}
 

@@ -52,6 +52,8 @@ def test_schema_is_translated_at_every_depth_but_not_in_its_values() -> None:
         "properties": {
             "type": {"type": "STRING", "enum": ["STRING"]},
             "list": {"type": "ARRAY", "min_items": 2, "items": {"any_of": [{"type": "NUMBER"}, {"type": "NULL"}]}},
+            "pair": {"type": "ARRAY", "prefix_items": [{"type": "STRING"}]},
+            "map": {"type": "OBJECT", "additional_properties": {"type": "STRING"}},
         },
         "required": ["type"],
     }
@@ -61,6 +63,8 @@ def test_schema_is_translated_at_every_depth_but_not_in_its_values() -> None:
         "properties": {
             "type": {"type": "string", "enum": ["STRING"]},
             "list": {"type": "array", "minItems": 2, "items": {"anyOf": [{"type": "number"}, {"type": "null"}]}},
+            "pair": {"type": "array", "prefixItems": [{"type": "string"}]},
+            "map": {"type": "object", "additionalProperties": {"type": "string"}},
         },
         "required": ["type"],
     }
