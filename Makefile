@@ -22,7 +22,7 @@ test: $(VENV)/dev.stamp ## run the tests (ARGS='tests/unit -k relay' for some of
 	$(BIN)/python -m pytest $(ARGS)
 
 test-long: $(VENV)/dev.stamp ## run the tests with ten times as many generated cases
-	$(BIN)/python -m pytest --hypothesis-profile=long $(ARGS)
+	LLM_PROXY_TESTS_LONG=1 $(BIN)/python -m pytest --hypothesis-profile=long $(ARGS)
 
 check: $(VENV)/dev.stamp ## lint, formatting, types, architecture
 	$(BIN)/ruff check .

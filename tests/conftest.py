@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
 from tests.support.components import require
+
+hypothesis.settings.register_profile("long", max_examples=1000)  # ten times the usual; for `make test-long`
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

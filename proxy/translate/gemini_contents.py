@@ -102,10 +102,17 @@ def _parts(part: Part, names: Names) -> Iterator[Told]:
             call = {"functionCall": {"name": names.there(part.name), "args": part.input}}
             yield {**call, "thoughtSignature": part.signature} if part.signature else call
         case ToolResult():
-            output = "\n".join(text.text for text in part.content)
+            output = "\n".join(_said(each, part.at) for each in part.content)
             yield {"functionResponse": {"name": names.there(part.name), "response": {"output": output}}}
         case Thinking() | RedactedThinking():
             pass  # another model's: nobody but that one's API can read it
+
+
+def _said(piece: Text | Image | Document, at: str) -> str:
+    """Return a piece of what a tool has answered, which can only be text here."""
+    if not isinstance(piece, Text):
+        raise cannot(at, "must hold text only, for this model's backend")
+    return piece.text
 
 
 def _file(part: Image) -> Told:

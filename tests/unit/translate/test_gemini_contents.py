@@ -148,3 +148,13 @@ def test_a_tools_name_begins_with_a_letter(name: str, fits: bool) -> None:
     assert TOOL_NAME.fullmatch(made)
     assert (made == name) is fits
     assert names.here(made) == name
+
+
+def test_a_tool_that_answers_with_an_image_is_refused_by_its_place() -> None:
+    image = Image(media_type="image/png", data="aGk=", at="")
+    result = ToolResult(call="c1", name="now", content=(image,), at="messages[3]")
+
+    with pytest.raises(Untranslatable) as caught:
+        contents(Turn("assistant", (ToolUse(id="c1", name="now", input={}),)), Turn("user", (result,)))
+
+    assert caught.value.param == "messages[3]"
