@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.support.certificates import Certificate
 from tests.support.client import RawClient
 from tests.support.components import HOST, Program, free_port, require
 from tests.support.house import House
@@ -39,6 +40,7 @@ CADDY: Final = """
 }}
 :{port} {{
   bind {host}
+  {tls}
   reverse_proxy {houses} {{
     {options}
   }}
@@ -73,11 +75,12 @@ async def nginx(folder: Path, house: House, *, location: str = "", upstream: str
 
 
 @asynccontextmanager
-async def caddy(folder: Path, *houses: House, options: str = "") -> AsyncIterator[Front]:
-    """Run Caddy in front of *houses*, with nothing but its defaults and these options of `reverse_proxy`."""
+async def caddy(folder: Path, *houses: House, options: str = "", certificate: Certificate | None = None) -> AsyncIterator[Front]:
+    """Run Caddy in front of *houses*, with nothing but its defaults, these options of `reverse_proxy`, and TLS if wanted."""
     port = free_port()
     config = folder / "Caddyfile"
-    config.write_text(CADDY.format(port=port, host=HOST, houses=" ".join(map(address, houses)), options=options))
+    tls = "" if certificate is None else f"tls {certificate.chain} {certificate.key}"
+    config.write_text(CADDY.format(port=port, host=HOST, tls=tls, houses=" ".join(map(address, houses)), options=options))
     home = {name: str(folder) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
     command: list[str | Path] = [require("caddy"), "run", "--config", config, "--adapter", "caddyfile"]
     async with Program(command, port=port, log=folder / "caddy.log", env=home):
