@@ -10,7 +10,7 @@ LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test test-long check format bench lock clean
+.PHONY: help run test test-long check format bench picture lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -36,6 +36,9 @@ format: $(VENV)/dev.stamp ## put the code into its one format
 
 bench: $(VENV)/runtime.stamp ## measure the proxy beside nginx (needs gcc and nginx; ARGS='--runs 1 json')
 	$(BIN)/python bench/run.py $(ARGS)
+
+picture: $(VENV)/dev.stamp ## draw the dashboard's picture anew from some minutes of traffic (needs prometheus and chromium)
+	$(BIN)/python -m tests.e2e.dashboard.picture $(ARGS)
 
 lock: $(VENV)/dev.stamp ## move the locked requirements to the newest versions that setup.cfg allows
 	$(LOCK) --upgrade --output-file requirements/runtime.txt setup.cfg requirements/build.in
