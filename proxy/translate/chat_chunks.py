@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
-
-import orjson
 
 from proxy.errors import UpstreamMalformed
 from proxy.exchange import Usage
 from proxy.translate.base import Source
 from proxy.translate.chat_request import ChatRequest
+from proxy.translate.json_text import dumped
 from proxy.translate.names import Names
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -91,25 +89,6 @@ class Chunks:
         """Return the chunk that tells what the answer used."""
         before = self._before.removesuffix(b'{"index":0,"delta":{')
         return before + b'],"usage":%b}\n\n' % dumped(usage_object(usage))
-
-
-def escaped(text: str) -> bytes:
-    """Return *text* as it stands inside a JSON string."""
-    return dumped(text)[1:-1]
-
-
-def dumped(value: Any) -> bytes:
-    """Return *value* as JSON; half a surrogate pair too, which real models write.
-
-    Raises UpstreamMalformed for what is nested too deeply.
-    """
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        try:
-            return json.dumps(value, separators=(",", ":")).encode()
-        except RecursionError as exc:
-            raise UpstreamMalformed("a value is nested too deeply") from exc
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
-import orjson
-
 from proxy.dialects.openai import read_json, told_error
+from proxy.translate.json_text import dumped
 
 # What OpenAI's clients do not know, or would take for something else.
 _STATUSES: Final = {408: 504, 424: 502, 529: 503}
@@ -36,11 +34,7 @@ def error_body(status: int, message: Any) -> bytes:
     """Return an error body for a status of OpenAI's. *message* is the upstream's; anything but words gets ours."""
     kind, code = _WORDS.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
     said = message if isinstance(message, str) and message else _SAID_NOTHING
-    error = {"error": {"message": said, "type": kind, "param": None, "code": code}}
-    try:
-        return orjson.dumps(error)
-    except TypeError:  # half a surrogate pair
-        return json.dumps(error, separators=(",", ":")).encode()
+    return dumped({"error": {"message": said, "type": kind, "param": None, "code": code}})
 
 
 def error_event(status: int, message: Any) -> bytes:

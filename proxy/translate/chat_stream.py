@@ -9,8 +9,9 @@ import orjson
 
 from proxy.errors import UpstreamMalformed
 from proxy.exchange import Usage
-from proxy.translate.chat_chunks import DONE, Chunks, Facts, escaped, write_call
+from proxy.translate.chat_chunks import DONE, Chunks, Facts, write_call
 from proxy.translate.chat_errors import error_event
+from proxy.translate.json_text import escaped
 
 REASONING_CAP: Final = 256 * 1024  # bytes of one block of reasoning that are kept until its signature comes
 MALFORMED: Final = "The model's backend sent an answer that could not be understood."

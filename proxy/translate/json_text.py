@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from proxy.dialects.openai import read_json
+from proxy.errors import UpstreamMalformed
 
 
 def escaped(text: str) -> bytes:
@@ -33,11 +34,17 @@ def unescaped(inside: bytes) -> str:
 
 
 def dumped(value: Any) -> bytes:
-    """Return *value*, which was read from JSON, as JSON again; half a surrogate pair goes out as it came in."""
+    """Return *value*, which was read from JSON, as JSON again; half a surrogate pair goes out as it came in.
+
+    Raises UpstreamMalformed for what is nested too deeply to be written.
+    """
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+        try:
+            return json.dumps(value, separators=(",", ":")).encode()
+        except RecursionError as exc:
+            raise UpstreamMalformed("a value is nested too deeply") from exc
 
 
 def object_in(text: str) -> dict[str, Any] | None:

@@ -22,9 +22,10 @@ from proxy.dialects.usage import MESSAGES_COUNTS, read_messages_usage
 from proxy.errors import UpstreamMalformed
 from proxy.sse.events import Splitter, parse
 from proxy.translate.base import Back, EventTranslator
-from proxy.translate.chat_chunks import Facts, answer, escaped, write_call, write_message
+from proxy.translate.chat_chunks import Facts, answer, write_call, write_message
 from proxy.translate.chat_errors import error_answer
 from proxy.translate.chat_stream import MALFORMED, ChatStream
+from proxy.translate.json_text import escaped
 
 Told = dict[str, Any]  # a JSON object of the upstream's
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,7 +44,7 @@ def golden(upstream: str, client: str) -> list[Golden]:
     return [Golden(file.read_bytes(), ROOT / client / f"{file.stem}.sse", file.stem) for file in files]
 
 
-def translated(translator: EventTranslator, pieces: Iterator[bytes] | list[bytes], *, clean: bool = True) -> bytes:
+def translated(translator: EventTranslator, pieces: Iterable[bytes], *, clean: bool = True) -> bytes:
     """Return all that comes out for these reads, and for the end of the body."""
     return b"".join([*(translator.feed(piece) for piece in pieces), translator.end(clean=clean)])
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
-from proxy.translate.base import Back, EventTranslator, Source, Translator
+from proxy.translate.base import Source, Translator
 from proxy.translate.fields import Fields
 
 USER: Final[dict[str, Any]] = {"role": "user", "content": "Hi"}
@@ -47,11 +46,6 @@ def result(content: Any = "Sunny", *, id: str = "call_1") -> dict[str, Any]:  # 
     return {"role": "tool", "tool_call_id": id, "content": content}
 
 
-def told(events: EventTranslator, pieces: Iterable[bytes], *, clean: bool = True) -> bytes:
-    """Return all that comes of an upstream's stream."""
-    return b"".join([*(events.feed(piece) for piece in pieces), events.end(clean=clean)])
-
-
 def chunks(out: bytes) -> list[Any]:
     """Return the data of each event of a chat stream; `[DONE]` as it is."""
     blocks = out.split(b"\n\n")
@@ -79,18 +73,3 @@ def error(out: bytes) -> dict[str, Any]:
     read = last["error"]
     assert isinstance(read, dict)
     return read
-
-
-def cuts(stream: bytes, number: int = 12) -> Iterable[list[bytes]]:
-    """Yield *stream* byte by byte, and in pieces of any sizes."""
-    yield [stream[at : at + 1] for at in range(len(stream))]
-    for seed in range(number):
-        rng = random.Random(seed)
-        edges = sorted(rng.randrange(len(stream) + 1) for _ in range(rng.randint(1, 20)))
-        yield [stream[start:end] for start, end in zip([0, *edges], [*edges, len(stream)], strict=True)]
-
-
-def outputs(back: Back, pieces: Iterable[bytes]) -> list[bytes]:
-    """Return what comes out in each call."""
-    events = back.events()
-    return [events.feed(piece) for piece in pieces]

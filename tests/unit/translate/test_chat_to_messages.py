@@ -6,7 +6,8 @@ import pytest
 
 from proxy.errors import BadRequest, Untranslatable
 from proxy.translate.chat_to_messages import ChatToMessages
-from tests.unit.translate.asking import USER, WEATHER, body, call, called, deltas, result, source, told
+from tests.support.golden import translated
+from tests.unit.translate.asking import USER, WEATHER, body, call, called, deltas, result, source
 
 SCHEMA = {"type": "object", "properties": {}, "additionalProperties": False}
 HI = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}
@@ -18,11 +19,11 @@ def asked(**values: Any) -> dict[str, Any]:
 
 
 def test_words_are_asked_where_anthropic_has_it_in_the_last_version_with_sampling() -> None:
-    translated = CHAT_TO_MESSAGES.request(source(model="claude-x/y:1%"))
+    request = CHAT_TO_MESSAGES.request(source(model="claude-x/y:1%"))
 
-    assert (translated.path, translated.query) == (b"/v1/messages", b"")
-    assert translated.headers == ((b"anthropic-version", b"2023-06-01"),)
-    assert translated.body == (
+    assert (request.path, request.query) == (b"/v1/messages", b"")
+    assert request.headers == ((b"anthropic-version", b"2023-06-01"),)
+    assert request.body == (
         b'{"model":"claude-x/y:1%","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}]}'
     )
 
@@ -145,20 +146,20 @@ def test_what_is_wrong_is_named(values: dict[str, Any], place: str) -> None:
 
 
 def test_half_a_surrogate_pair_is_asked_as_it_came() -> None:
-    translated = CHAT_TO_MESSAGES.request(source(messages=[{"role": "user", "content": "\ud83d"}]))
+    request = CHAT_TO_MESSAGES.request(source(messages=[{"role": "user", "content": "\ud83d"}]))
 
-    assert b'"text":"\\ud83d"' in translated.body
+    assert b'"text":"\\ud83d"' in request.body
 
 
 def test_a_tools_name_that_had_to_change_comes_back_as_it_was() -> None:
     tool = {"type": "function", "function": {"name": "files.read"}}
-    translated = CHAT_TO_MESSAGES.request(source(tools=[tool]))
+    request = CHAT_TO_MESSAGES.request(source(tools=[tool]))
     name = asked(tools=[tool])["tools"][0]["name"]
     start = (
         'event: content_block_start\ndata: {"type":"content_block_start","index":0,'
         f'"content_block":{{"type":"tool_use","id":"toolu_1","name":"{name}","input":{{}}}}}}\n\n'
     )
 
-    out = told(translated.back.events(), [start.encode()])
+    out = translated(request.back.events(), [start.encode()])
 
     assert deltas(out)[1]["tool_calls"][0]["function"]["name"] == "files.read"

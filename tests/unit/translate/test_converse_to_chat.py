@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,10 +11,10 @@ from proxy.errors import UpstreamMalformed
 from proxy.exchange import Usage
 from proxy.translate.chat_to_converse import ChatToConverse
 from proxy.translate.converse_to_chat import ConverseToChat
-from tests.unit.translate.asking import WEATHER, cuts, deltas, error, reasons, source, told
-from tests.unit.translate.golden import cases, expect
+from tests.support.golden import Golden, assert_cuts_change_nothing, golden, translated
+from tests.unit.translate.asking import WEATHER, deltas, error, reasons, source
 
-RECORDINGS = cases("converse_to_chat", ".events")
+RECORDINGS = golden("converse", "converse_to_chat")
 UNFINISHED = ("exception_first", "exception_late", "truncated", "malformed_tool_use")
 
 
@@ -60,41 +59,39 @@ METADATA = event("metadata", usage={"inputTokens": 9, "outputTokens": 5, "cacheR
 
 
 def run(*events: bytes, clean: bool = True, **values: Any) -> bytes:
-    return told(back(**values).events(), events, clean=clean)
+    return translated(back(**values).events(), events, clean=clean)
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_a_recorded_stream_becomes_the_agreed_chunks(recording: Path) -> None:
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_a_recorded_stream_becomes_the_agreed_chunks(recording: Golden) -> None:
     asking = back(tools=[WEATHER], stream_options={"include_usage": True})
 
-    expect(recording, lambda stream: told(asking.events(), frames(stream)))
+    made = translated(asking.events(), frames(recording.upstream))
+
+    assert made == recording.expected(made)
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_a_recorded_stream_becomes_the_same_however_it_is_cut(recording: Path) -> None:
-    stream = b"".join(frames(recording.read_bytes()))
-    whole = told(back().events(), [stream])
-
-    for pieces in cuts(stream, 6):
-        assert told(back().events(), pieces) == whole
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_a_recorded_stream_becomes_the_same_however_it_is_cut(recording: Golden) -> None:
+    assert_cuts_change_nothing(back().events, b"".join(frames(recording.upstream)), whole_events=False)
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_each_frame_is_translated_in_the_call_that_completes_it(recording: Path) -> None:
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_each_frame_is_translated_in_the_call_that_completes_it(recording: Golden) -> None:
     whole, cut = back().events(), back().events()
 
-    for each in frames(recording.read_bytes()):
+    for each in frames(recording.upstream):
         expected = whole.feed(each)
         assert cut.feed(each[:-1]) == b""
         assert cut.feed(each[-1:]) == expected
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_a_client_takes_a_stream_for_finished_only_if_the_upstream_finished_it(recording: Path) -> None:
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_a_client_takes_a_stream_for_finished_only_if_the_upstream_finished_it(recording: Golden) -> None:
     observer = ChatObserver(1)
-    observer.feed(told(back().events(), frames(recording.read_bytes())))
+    observer.feed(translated(back().events(), frames(recording.upstream)))
 
-    assert observer.terminal is (recording.stem not in UNFINISHED)
+    assert observer.terminal is (recording.name not in UNFINISHED)
     assert observer.complete(clean=True) is observer.terminal
 
 
@@ -122,7 +119,7 @@ def test_usage_is_told_when_it_comes_and_the_end_when_the_body_ends() -> None:
 def test_usage_is_known_whether_the_client_asked_for_it_or_not() -> None:
     events = back().events()
 
-    assert b"prompt_tokens" not in told(events, [START, STOP, METADATA])
+    assert b"prompt_tokens" not in translated(events, [START, STOP, METADATA])
     assert events.usage == Usage(tokens_in=13, tokens_out=5, cached=4)
 
 

@@ -44,6 +44,10 @@ def document(title: str = "", media_type: str = "application/pdf") -> Document:
             ToolResult(call="c1", name="now", content=(Text("Noon"), Text("sharp"))),
             {"toolResult": {"toolUseId": "c1", "content": [{"text": "Noon"}, {"text": "sharp"}]}},
         ),
+        (
+            ToolResult(call="c1", name="now", content=(Image(at="i", media_type="image/png", data="iVBO"),)),
+            {"toolResult": {"toolUseId": "c1", "content": [{"image": {"format": "png", "source": {"bytes": "iVBO"}}}]}},
+        ),
         (ToolResult(call="c1", name="now"), {"toolResult": {"toolUseId": "c1", "content": []}}),
         (
             ToolResult(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,11 +11,11 @@ from proxy.exchange import Usage
 from proxy.translate import gemini_to_chat
 from proxy.translate.chat_to_gemini import ChatToGemini
 from proxy.translate.gemini_to_chat import GeminiEvents, GeminiToChat
-from tests.unit.translate.asking import WEATHER, cuts, deltas, error, reasons, source, told
-from tests.unit.translate.golden import cases, expect
+from tests.support.golden import Golden, assert_cuts_change_nothing, golden, translated
+from tests.unit.translate.asking import WEATHER, deltas, error, reasons, source
 from tests.unit.translate.test_chat_chunks import facts
 
-RECORDINGS = cases("gemini_to_chat", ".sse")
+RECORDINGS = golden("gemini", "gemini_to_chat")
 UNFINISHED = ("error_first", "error_late", "error_at_the_end", "truncated", "unfinished", "malformed_call")
 
 
@@ -36,32 +35,30 @@ def said(*parts: Any, finish: str | None = None, **more: Any) -> dict[str, Any]:
 
 
 def run(*responses: Any, clean: bool = True, **values: Any) -> bytes:
-    return told(back(**values).events(), map(event, responses), clean=clean)
+    return translated(back(**values).events(), map(event, responses), clean=clean)
 
 
 HI = said({"text": "Hi"}, usageMetadata={"promptTokenCount": 9, "candidatesTokenCount": 1})
 STOP = said(finish="STOP")
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_a_recorded_stream_becomes_the_agreed_chunks(recording: Path) -> None:
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_a_recorded_stream_becomes_the_agreed_chunks(recording: Golden) -> None:
     asking = back(tools=[WEATHER], stream_options={"include_usage": True})
 
-    expect(recording, lambda stream: told(asking.events(), [stream]))
+    made = translated(asking.events(), [recording.upstream])
+
+    assert made == recording.expected(made)
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_a_recorded_stream_becomes_the_same_however_it_is_cut(recording: Path) -> None:
-    stream = recording.read_bytes()
-    whole = told(back().events(), [stream])
-
-    for pieces in cuts(stream):
-        assert told(back().events(), pieces) == whole
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_a_recorded_stream_becomes_the_same_however_it_is_cut(recording: Golden) -> None:
+    assert_cuts_change_nothing(back().events, recording.upstream, whole_events=recording.name != "truncated")
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_each_event_is_translated_in_the_call_that_completes_it(recording: Path) -> None:
-    blocks = recording.read_bytes().replace(b"\r\n", b"\n").split(b"\n\n")
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_each_event_is_translated_in_the_call_that_completes_it(recording: Golden) -> None:
+    blocks = recording.upstream.replace(b"\r\n", b"\n").split(b"\n\n")
     whole, cut = back().events(), back().events()
 
     for block in blocks[:-1]:
@@ -69,12 +66,12 @@ def test_each_event_is_translated_in_the_call_that_completes_it(recording: Path)
         assert cut.feed(block) + cut.feed(b"\n\n") == expected
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_a_client_takes_a_stream_for_finished_only_if_the_upstream_finished_it(recording: Path) -> None:
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_a_client_takes_a_stream_for_finished_only_if_the_upstream_finished_it(recording: Golden) -> None:
     observer = ChatObserver(1)
-    observer.feed(told(back().events(), [recording.read_bytes()]))
+    observer.feed(translated(back().events(), [recording.upstream]))
 
-    assert observer.terminal is (recording.stem not in UNFINISHED)
+    assert observer.terminal is (recording.name not in UNFINISHED)
     assert observer.complete(clean=True) is observer.terminal
 
 
@@ -83,7 +80,7 @@ def test_behind_the_finish_reason_a_stream_must_end_cleanly_too() -> None:
     assert b"[DONE]" not in run(HI, STOP, clean=False)
 
     cut = back().events()
-    assert b"[DONE]" not in told(cut, [event(HI), event(STOP), b"data: {"])
+    assert b"[DONE]" not in translated(cut, [event(HI), event(STOP), b"data: {"])
 
 
 def test_the_last_count_is_the_usage_whether_the_client_asked_for_it_or_not() -> None:
@@ -91,7 +88,7 @@ def test_the_last_count_is_the_usage_whether_the_client_asked_for_it_or_not() ->
     assert events.usage is None
 
     counts = {"promptTokenCount": 9, "candidatesTokenCount": 5, "thoughtsTokenCount": 3, "cachedContentTokenCount": 4}
-    out = told(events, map(event, (HI, said(usageMetadata=counts), said(usageMetadata=None), STOP)))
+    out = translated(events, map(event, (HI, said(usageMetadata=counts), said(usageMetadata=None), STOP)))
 
     assert b"prompt_tokens" not in out
     assert events.usage == Usage(tokens_in=9, tokens_out=8, cached=4, reasoning=3)
@@ -180,7 +177,7 @@ def test_what_says_nothing_becomes_nothing(nothing: Any) -> None:
     "broken", [b'data: {"candidates":[\r\n\r\n', b"data: {\n\n", event(said({"functionCall": {"args": {}}})), event(said({"functionCall": {"name": 7}}))]
 )  # fmt: skip
 def test_what_cannot_be_read_ends_the_stream(broken: bytes) -> None:
-    out = told(back().events(), [event(HI), broken, event(HI), event(STOP)])
+    out = translated(back().events(), [event(HI), broken, event(HI), event(STOP)])
 
     assert deltas(out[: out.index(b'data: {"error"')])[1:] == [{"content": "Hi"}]
     assert error(out)["type"] == "server_error"

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from proxy.errors import UpstreamMalformed
 from proxy.translate.json_text import dumped, escaped, object_in, unescaped
 
 TEXTS = ["", "plain", '"quoted"\n\\', "é🙂", "\ud83d", "\x00\x1f", "a" * 1000]
@@ -26,6 +27,15 @@ def test_bytes_that_are_no_utf_8_are_replaced() -> None:
 def test_half_a_surrogate_pair_goes_out_as_it_came() -> None:
     assert dumped({"a": "\ud83d"}) == b'{"a":"\\ud83d"}'
     assert dumped({"a": "é"}) == '{"a":"é"}'.encode()
+
+
+def test_what_is_nested_too_deeply_to_be_written_is_the_upstreams_fault() -> None:
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+
+    with pytest.raises(UpstreamMalformed):
+        dumped(nested)
 
 
 @pytest.mark.parametrize(

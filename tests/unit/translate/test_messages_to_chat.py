@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,12 +14,12 @@ from proxy.exchange import Usage
 from proxy.translate import messages_to_chat
 from proxy.translate.chat_to_messages import ChatToMessages
 from proxy.translate.messages_to_chat import MessagesEvents, MessagesToChat
+from tests.support.golden import Golden, assert_cuts_change_nothing, golden, translated
 from tests.unit.dialects.recordings import calls
-from tests.unit.translate.asking import WEATHER, chunks, cuts, deltas, error, reasons, source, told
-from tests.unit.translate.golden import cases, expect
+from tests.unit.translate.asking import WEATHER, chunks, deltas, error, reasons, source
 from tests.unit.translate.test_chat_chunks import facts
 
-RECORDINGS = cases("messages_to_chat", ".sse")
+RECORDINGS = golden("messages", "messages_to_chat")
 UNFINISHED = ("error_first", "error_late", "truncated")
 
 START = b'event: message_start\ndata: {"type":"message_start","message":{"model":"claude-x","usage":{"input_tokens":9}}}\n\n'
@@ -55,28 +54,26 @@ def ended(reason: str) -> bytes:
 
 
 def run(*events: bytes, **values: Any) -> bytes:
-    return told(back(**values).events(), events)
+    return translated(back(**values).events(), events)
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_a_recorded_stream_becomes_the_agreed_chunks(recording: Path) -> None:
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_a_recorded_stream_becomes_the_agreed_chunks(recording: Golden) -> None:
     asking = back(tools=[WEATHER], stream_options={"include_usage": True})
 
-    expect(recording, lambda stream: told(asking.events(), [stream]))
+    made = translated(asking.events(), [recording.upstream])
+
+    assert made == recording.expected(made)
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_a_recorded_stream_becomes_the_same_however_it_is_cut(recording: Path) -> None:
-    stream = recording.read_bytes()
-    whole = told(back().events(), [stream])
-
-    for pieces in cuts(stream):
-        assert told(back().events(), pieces) == whole
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_a_recorded_stream_becomes_the_same_however_it_is_cut(recording: Golden) -> None:
+    assert_cuts_change_nothing(back().events, recording.upstream, whole_events=recording.name != "truncated")
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_each_event_is_translated_in_the_call_that_completes_it(recording: Path) -> None:
-    events = [block + b"\n\n" for block in recording.read_bytes().replace(b"\r\n", b"\n").split(b"\n\n")]
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_each_event_is_translated_in_the_call_that_completes_it(recording: Golden) -> None:
+    events = [block + b"\n\n" for block in recording.upstream.replace(b"\r\n", b"\n").split(b"\n\n")]
     whole, cut = back().events(), back().events()
 
     for block in events:
@@ -84,18 +81,18 @@ def test_each_event_is_translated_in_the_call_that_completes_it(recording: Path)
         assert cut.feed(block[:-1]) + cut.feed(block[-1:]) == expected
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_a_client_takes_a_stream_for_finished_only_if_the_upstream_finished_it(recording: Path) -> None:
+@pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+def test_a_client_takes_a_stream_for_finished_only_if_the_upstream_finished_it(recording: Golden) -> None:
     observer = ChatObserver(1)
-    observer.feed(told(back().events(), [recording.read_bytes()]))
+    observer.feed(translated(back().events(), [recording.upstream]))
 
-    assert observer.terminal is (recording.stem not in UNFINISHED)
+    assert observer.terminal is (recording.name not in UNFINISHED)
     assert observer.complete(clean=True) is observer.terminal
 
 
 def test_usage_is_known_whether_the_client_asked_for_it_or_not() -> None:
     events = back().events()
-    told(events, [next(path for path in RECORDINGS if path.stem == "thinking").read_bytes()])
+    translated(events, [next(each for each in RECORDINGS if each.name == "thinking").upstream])
 
     assert events.usage == Usage(tokens_in=130, tokens_out=40, cached=100, cache_write=5, reasoning=30)
 

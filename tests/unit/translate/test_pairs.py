@@ -3,7 +3,7 @@ from __future__ import annotations
 from proxy.providers import PROVIDERS
 from proxy.translate.pairs import TRANSLATORS, Translators
 
-APIS = frozenset[str]().union(*(provider.speaks for provider in PROVIDERS.values())) | {"converse"}
+APIS = frozenset[str]().union(*(provider.speaks for provider in PROVIDERS.values()))
 
 
 def test_an_api_that_nobody_translates_has_no_translator() -> None:
