@@ -14,6 +14,7 @@ from proxy.translate.chat_to_converse import ChatToConverse
 from proxy.translate.chat_to_gemini import ChatToGemini
 from proxy.translate.chat_to_messages import ChatToMessages
 from proxy.translate.messages_as_chat import MessagesAsChat
+from proxy.translate.messages_as_converse import MessagesAsConverse
 from proxy.translate.responses_as_chat import ResponsesAsChat
 
 TRANSLATORS: Final[tuple[Translator, ...]] = (
@@ -21,6 +22,7 @@ TRANSLATORS: Final[tuple[Translator, ...]] = (
     ChatToConverse(),
     ChatToGemini(),
     MessagesAsChat(),
+    MessagesAsConverse(),
     ResponsesAsChat(),
 )
 MIDDLE: Final = "chat"
