@@ -21,10 +21,19 @@ from proxy.exchange import Usage
 Header = tuple[bytes, bytes]
 
 
+Cost = Callable[[Usage], float | None]
+
+
 def no_cost(usage: Usage) -> float | None:
     """Know no price."""
     del usage
     return None
+
+
+def with_cost(told: dict[str, Any], usage: Usage, cost: Cost) -> dict[str, Any]:
+    """Return an API's usage object with what the answer cost, where that is known; in US dollars, under `cost_usd`."""
+    dollars = cost(usage)
+    return told if dollars is None else {**told, "cost_usd": dollars}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +51,7 @@ class Source:
     request_id: str
     now: int
     drop_params: bool = False
-    cost: Callable[[Usage], float | None] = no_cost
+    cost: Cost = no_cost
 
 
 class EventTranslator(abc.ABC):

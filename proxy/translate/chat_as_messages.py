@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from proxy.dialects.openai import read_json, told_error
 from proxy.errors import UpstreamMalformed
-from proxy.translate.base import Back, EventTranslator
+from proxy.translate.base import Back, Cost, EventTranslator, no_cost
 from proxy.translate.chat_deltas import ChatReader, Delta, Kind
 from proxy.translate.from_chat import FromChat, error_parts
 from proxy.translate.json_text import object_in, unescaped
 from proxy.translate.messages_errors import error_body, error_event, kind_of, kind_of_words, status_of
-from proxy.translate.messages_events import Block, MessageEvents, whole_message
+from proxy.translate.messages_events import Block, MessageEvents, used_of, whole_message
 from proxy.translate.messages_order import MessageOrder, call_id
 
 _STOP_REASONS: Final = {
@@ -42,14 +42,15 @@ _ERRORS: Final = {  # words for errors in a stream, which has no status
 class ChatAsMessages(Back):
     """The way back of one request."""
 
-    __slots__ = ("_model", "_request_id")
+    __slots__ = ("_cost", "_model", "_request_id")
 
-    def __init__(self, request_id: str, model: str) -> None:
+    def __init__(self, request_id: str, model: str, cost: Cost = no_cost) -> None:
+        self._cost = cost
         self._request_id = request_id
         self._model = model  # where the upstream does not say which one answered
 
     def events(self) -> EventTranslator:
-        return MessagesFromChat(self._request_id, self._model)
+        return MessagesFromChat(self._request_id, self._model, self._cost)
 
     def whole(self, body: bytes) -> bytes:
         answer, reader = read_json(body), ChatReader()
@@ -58,7 +59,7 @@ class ChatAsMessages(Back):
             raise UpstreamMalformed("an answer without choices")
         content = _blocks(deltas, self._request_id, cut=reader.finish == "length")
         stop = {"stop_reason": stop_reason(reader)}
-        return whole_message(self._request_id, reader.model or self._model, content, stop, reader.usage)
+        return whole_message(self._request_id, reader.model or self._model, content, stop, used_of(reader.usage, self._cost))
 
     def error(self, status: int, body: bytes) -> tuple[int, bytes]:
         message, words = error_parts(told_error(body))
@@ -70,11 +71,11 @@ class MessagesFromChat(FromChat):
 
     __slots__ = ("_events", "_model", "_order", "_request_id")
 
-    def __init__(self, request_id: str, model: str) -> None:
+    def __init__(self, request_id: str, model: str, cost: Cost) -> None:
         super().__init__()
         self._request_id = request_id
         self._model = model
-        self._events = MessageEvents(request_id)
+        self._events = MessageEvents(request_id, cost)
         self._order = MessageOrder(self._events, request_id)
 
     @property

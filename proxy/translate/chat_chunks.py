@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from proxy.errors import UpstreamMalformed
 from proxy.exchange import Usage
-from proxy.translate.base import Source
+from proxy.translate.base import Cost, Source, no_cost, with_cost
 from proxy.translate.chat_request import ChatRequest
 from proxy.translate.json_text import dumped
 from proxy.translate.names import Names
@@ -26,6 +26,7 @@ class Facts:
     include_usage: bool
     names: Names
     loops: bool
+    cost: Cost = no_cost
 
     @classmethod
     def of(cls, source: Source, chat: ChatRequest, names: Names) -> Self:
@@ -37,6 +38,7 @@ class Facts:
             include_usage=chat.include_usage,
             names=names,
             loops=bool(chat.toolbox.tools),
+            cost=source.cost,
         )
 
     @property
@@ -55,8 +57,8 @@ class Chunks:
     __slots__ = (
         "_after",
         "_before",
+        "_cost",
         "_nulled",
-        "_usage_after",
         "arguments_after",
         "reasoning_before",
         "text_after",
@@ -65,6 +67,7 @@ class Chunks:
 
     def __init__(self, facts: Facts, model: str) -> None:
         head = {"id": facts.id, "object": "chat.completion.chunk", "created": facts.created, "model": model}
+        self._cost = facts.cost
         self._nulled = b',"usage":null}\n\n' if facts.include_usage else b"}\n\n"
         self._before = b"data: %b," % dumped(head)[:-1] + b'"choices":[{"index":0,"delta":{'
         self._after = b'},"finish_reason":null}]' + self._nulled
@@ -88,7 +91,7 @@ class Chunks:
     def usage(self, usage: Usage) -> bytes:
         """Return the chunk that tells what the answer used."""
         before = self._before.removesuffix(b'{"index":0,"delta":{')
-        return before + b'],"usage":%b}\n\n' % dumped(usage_object(usage))
+        return before + b'],"usage":%b}\n\n' % dumped(with_cost(usage_object(usage), usage, self._cost))
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
@@ -140,6 +143,6 @@ def answer(facts: Facts, message: Mapping[str, Any], *, model: str, reason: str,
             "created": facts.created,
             "model": model,
             "choices": [{"index": 0, "message": said, "logprobs": None, "finish_reason": reason}],
-            "usage": None if usage is None else usage_object(usage),
+            "usage": None if usage is None else with_cost(usage_object(usage), usage, facts.cost),
         }
     )

@@ -18,10 +18,10 @@ from proxy.dialects.bedrock_usage import CONVERSE, read_counts
 from proxy.dialects.eventstream import FrameSplitter, MalformedFrame, decode
 from proxy.dialects.openai import read_json
 from proxy.errors import UpstreamMalformed
-from proxy.translate.base import Back, EventTranslator
+from proxy.translate.base import Back, Cost, EventTranslator, no_cost
 from proxy.translate.json_text import escaped
 from proxy.translate.messages_errors import error_body, error_event, kind_of, status_of
-from proxy.translate.messages_events import Block, MessageEvents, whole_message
+from proxy.translate.messages_events import Block, MessageEvents, used_of, whole_message
 from proxy.translate.names import Names
 
 Told = dict[str, Any]  # a JSON object of the upstream's
@@ -51,15 +51,16 @@ _EVENTS: Final = frozenset(
 class ConverseAsMessages(Back):
     """The way back of one request; *names* are its tools', which may have had to be changed."""
 
-    __slots__ = ("_model", "_names", "_request_id")
+    __slots__ = ("_cost", "_model", "_names", "_request_id")
 
-    def __init__(self, request_id: str, model: str, names: Names) -> None:
+    def __init__(self, request_id: str, model: str, names: Names, cost: Cost = no_cost) -> None:
+        self._cost = cost
         self._request_id = request_id
         self._model = model
         self._names = names
 
     def events(self) -> EventTranslator:
-        return MessagesFromConverse(self._request_id, self._model, self._names)
+        return MessagesFromConverse(self._request_id, self._model, self._names, self._cost)
 
     def whole(self, body: bytes) -> bytes:
         told = read_json(body) or {}
@@ -68,8 +69,8 @@ class ConverseAsMessages(Back):
         if not isinstance(blocks, list) or reason in _BROKEN:
             raise UpstreamMalformed(f"the answer is no message, or stopped as {reason[:40]}")
         content = [self._block(block) for block in blocks if isinstance(block, dict)]
-        usage = read_counts(told.get("usage"), CONVERSE)
-        return whole_message(self._request_id, self._model, [block for block in content if block], _stop(told), usage)
+        used = used_of(read_counts(told.get("usage"), CONVERSE), self._cost)
+        return whole_message(self._request_id, self._model, [block for block in content if block], _stop(told), used)
 
     def error(self, status: int, body: bytes) -> tuple[int, bytes]:
         told = read_json(body) or {}
@@ -97,13 +98,13 @@ class MessagesFromConverse(EventTranslator):
 
     __slots__ = ("_begun", "_events", "_model", "_names", "_open", "_over", "_request_id", "_splitter", "_stop")
 
-    def __init__(self, request_id: str, model: str, names: Names) -> None:
+    def __init__(self, request_id: str, model: str, names: Names, cost: Cost) -> None:
         super().__init__()
         self._request_id = request_id
         self._model = model
         self._names = names
         self._splitter = FrameSplitter()
-        self._events = MessageEvents(request_id)
+        self._events = MessageEvents(request_id, cost)
         self._open: tuple[Any, str] = (None, "")  # Bedrock's number of the open block, and what it is of
         self._stop: Told | None = None  # why the message ended, once that has been said
         self._begun = False

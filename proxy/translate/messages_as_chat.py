@@ -28,7 +28,7 @@ class MessagesAsChat(Translator):
     def request(self, source: Source) -> Translated:
         asked = read_messages_request(source)
         body = dumped(_written(source, asked))
-        back = ChatAsMessages(source.request_id, source.model)
+        back = ChatAsMessages(source.request_id, source.model, source.cost)
         return Translated(path=b"/v1/chat/completions", body=body, back=back)
 
 

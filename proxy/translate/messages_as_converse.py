@@ -41,7 +41,7 @@ class MessagesAsConverse(Translator):
         body = dumped(_written(source, asked, names))
         verb = "converse-stream" if source.stream else "converse"
         path = f"/model/{quote(source.model, safe='')}/{verb}".encode()
-        return Translated(path=path, body=body, back=ConverseAsMessages(source.request_id, source.model, names))
+        return Translated(path=path, body=body, back=ConverseAsMessages(source.request_id, source.model, names, source.cost))
 
 
 def _written(source: Source, asked: MessagesRequest, names: Names) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from proxy.exchange import Usage
+from proxy.translate.base import Cost, no_cost, with_cost
 from proxy.translate.json_text import dumped
 
 _AFTER: Final = b'"}}\n\n'
@@ -17,10 +18,11 @@ Block = dict[str, Any]
 class MessageEvents:
     """One message, told as a stream: blocks one after the other, each begun, filled and ended."""
 
-    __slots__ = ("_before", "_id", "_number", "open")
+    __slots__ = ("_before", "_cost", "_id", "_number", "open")
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, cost: Cost = no_cost) -> None:
         self._id = f"msg_{request_id}"
+        self._cost = cost
         self._number = -1  # of the last block
         self._before = b""  # what stands before a piece of the open block's text
         self.open = False  # whether a block is
@@ -79,7 +81,8 @@ class MessageEvents:
         """Return why the message ended, and what it used. Clients look into the first block, so an empty answer has one."""
         ended = (b"" if self.blocks else self.begin_text()) + self.close()
         delta = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
-        return ended + _event(b"message_delta", {"type": "message_delta", "delta": delta, "usage": usage_object(usage)})
+        used = used_of(usage, self._cost)
+        return ended + _event(b"message_delta", {"type": "message_delta", "delta": delta, "usage": used})
 
     def stop(self) -> bytes:
         """Return the last event."""
@@ -99,11 +102,18 @@ def message_object(message_id: str, model: str, content: Sequence[Block], *, sto
     }
 
 
-def whole_message(request_id: str, model: str, content: Sequence[Block], stop: Mapping[str, Any], usage: Usage | None) -> bytes:
-    """Return a whole answer; *stop* is its reason, and the sequence if it was one."""
+def whole_message(
+    request_id: str, model: str, content: Sequence[Block], stop: Mapping[str, Any], used: Mapping[str, Any]
+) -> bytes:
+    """Return a whole answer; *stop* is its reason, and the sequence if it was one, *used* its usage object."""
     content = content or [{"type": "text", "text": ""}]
     message = message_object(f"msg_{request_id}", model, content, stop_reason=None)
-    return dumped({**message, **stop, "usage": usage_object(usage)})
+    return dumped({**message, **stop, "usage": used})
+
+
+def used_of(usage: Usage | None, cost: Cost = no_cost) -> dict[str, Any]:
+    """Return the usage object of a message that has ended, with its cost."""
+    return usage_object(usage) if usage is None else with_cost(usage_object(usage), usage, cost)
 
 
 def usage_object(usage: Usage | None) -> dict[str, Any]:

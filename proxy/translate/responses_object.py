@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import orjson
 
 from proxy.exchange import Usage
-from proxy.translate.base import Source
+from proxy.translate.base import Cost, Source, with_cost
 from proxy.translate.fields import dumped
 from proxy.translate.json_text import escaped, quoted
 
@@ -39,9 +39,10 @@ _ECHOED: Final[Mapping[str, Any]] = {
 class ResponseObject:
     """The response of one request, whatever its answer comes to. `model` is the target's name for the model."""
 
-    __slots__ = ("_head", "model", "request_id")
+    __slots__ = ("_cost", "_head", "model", "request_id")
 
-    def __init__(self, request_id: str, model: str, head: bytes) -> None:
+    def __init__(self, request_id: str, model: str, head: bytes, cost: Cost) -> None:
+        self._cost = cost
         self.request_id = request_id
         self.model = model
         self._head = head
@@ -51,7 +52,7 @@ class ResponseObject:
         """Return the object for a request. Raises BadRequest for what is nested too deeply to be said again."""
         echoed = {name: default if source.values.get(name) is None else source.values[name] for name, default in _ECHOED.items()}
         head = {"id": f"resp_{source.request_id}", "object": "response", "created_at": source.now, **echoed}
-        return cls(source.request_id, source.model, dumped(head)[:-1])
+        return cls(source.request_id, source.model, dumped(head)[:-1], source.cost)
 
     def write(
         self,
@@ -68,7 +69,7 @@ class ResponseObject:
             "status": status,
             "model": quoted(escaped(model or self.model)),
             "output": list(output),
-            "usage": None if usage is None else usage_object(usage),
+            "usage": None if usage is None else with_cost(usage_object(usage), usage, self._cost),
             "error": orjson.Fragment(dumped(error)),
             "incomplete_details": {"reason": incomplete} if incomplete else None,
         }

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.translate.base import EventTranslator, Source, Translated
+from proxy.exchange import Usage
+from proxy.translate.base import EventTranslator, Source, Translated, no_cost, with_cost
 
 
 class Mute(EventTranslator):
@@ -27,3 +28,8 @@ def test_a_translated_request_has_no_query_and_no_headers_of_its_own_accord() ->
     asked = Translated(path=b"/v1/messages", body=b"{}", back=None)  # type: ignore[arg-type]  # not looked at here
 
     assert (asked.query, asked.headers) == (b"", ())
+
+
+def test_a_cost_that_is_not_known_is_not_told() -> None:
+    assert with_cost({"a": 1}, Usage(1, 2), no_cost) == {"a": 1}
+    assert with_cost({"a": 1}, Usage(1, 2), lambda usage: 0.25) == {"a": 1, "cost_usd": 0.25}

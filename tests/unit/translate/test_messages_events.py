@@ -7,7 +7,7 @@ import pytest
 
 from proxy.dialects.messages import MessagesObserver
 from proxy.exchange import Usage
-from proxy.translate.messages_events import MessageEvents, usage_object, whole_message
+from proxy.translate.messages_events import MessageEvents, usage_object, used_of, whole_message
 from tests.support.whatwg import Event, events
 
 
@@ -84,7 +84,7 @@ def test_an_empty_answer_has_one_empty_block_for_clients_that_look_into_it() -> 
     out = MessageEvents("r1").finish("end_turn", None)
 
     assert [each["type"] for each in told(out)] == ["content_block_start", "content_block_stop", "message_delta"]
-    assert orjson.loads(whole_message("r1", "m", [], {"stop_reason": "end_turn"}, None))["content"] == [
+    assert orjson.loads(whole_message("r1", "m", [], {"stop_reason": "end_turn"}, used_of(None)))["content"] == [
         {"type": "text", "text": ""}
     ]
 
@@ -128,7 +128,7 @@ def test_a_whole_message_has_everything() -> None:
     content = [{"type": "text", "text": "\ud83d"}]
 
     message = orjson.loads(
-        whole_message("r1", "m", content, {"stop_reason": "max_tokens"}, Usage(1, 2)).replace(rb"\ud83d", b"half")
+        whole_message("r1", "m", content, {"stop_reason": "max_tokens"}, used_of(Usage(1, 2))).replace(rb"\ud83d", b"half")
     )
 
     assert message == {
@@ -141,3 +141,9 @@ def test_a_whole_message_has_everything() -> None:
         "stop_sequence": None,
         "usage": usage_object(Usage(1, 2)),
     }
+
+
+def test_what_an_answer_cost_stands_in_its_usage_where_that_is_known() -> None:
+    assert used_of(Usage(1, 2), lambda usage: 0.5)["cost_usd"] == 0.5
+    assert "cost_usd" not in used_of(Usage(1, 2))
+    assert b'"cost_usd":0.5' in MessageEvents("r1", lambda usage: 0.5).finish("end_turn", Usage(1, 2))
