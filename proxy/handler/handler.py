@@ -41,7 +41,7 @@ from proxy.handler.pricing import cost_usd
 from proxy.handler.recorder import Recorder
 from proxy.handler.runtime import Current
 from proxy.handler.surface import Match
-from proxy.headers import HeadReader, request_id_from, validate_framing, validate_target
+from proxy.headers import noted, request_id_from, validate_framing, validate_target
 from proxy.lifecycle import Lifecycle, State
 from proxy.router import Route, Target, candidates
 from proxy.sse.relay import Relay
@@ -60,14 +60,13 @@ class Handler:
         self._ticker = ticker
         self._recorder = recorder
         self._tasks = tasks
-        self._heads = HeadReader()
         self._clock = time.monotonic
         self._loop = asyncio.get_running_loop()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request. Raises only CancelledError."""
         runtime = self._current.enter()
-        head = self._heads.noted(request.raw_headers)
+        head = noted(request.raw_headers)
         exchange = Exchange(request_id_from(head) or _new_id(), self._clock(), time.time())
         exchange.method = request.method
         downstream = Downstream(request, closing=self._lifecycle.draining)

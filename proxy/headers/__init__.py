@@ -1,12 +1,11 @@
 """Which bytes of a message head may pass the proxy, in which direction, and what the proxy itself reads in it."""
 
-from proxy.headers.requests import HeadReader, Noted, noted, request_id_from, validate_framing, validate_target
+from proxy.headers.requests import Noted, noted, request_id_from, validate_framing, validate_target
 from proxy.headers.sieve import CREDENTIALS, Header, Inbound, Outbound, ResponseHead, header_lines, stream_headers
 from proxy.headers.trusted import TrustedProxies
 
 __all__ = [
     "CREDENTIALS",
-    "HeadReader",
     "Header",
     "Inbound",
     "Noted",

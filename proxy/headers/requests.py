@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from proxy.errors import BadRequest, ExpectationFailed, UnsupportedFraming, UnsupportedVersion
 from proxy.headers.sieve import Header
@@ -27,43 +27,6 @@ _AMBIGUOUS: Final = re.compile(rb"%2e|%2f|%5c|%3b|%00|//|;", re.IGNORECASE)
 _OPAQUE: Final = (b"/upstream/", b"/model/", b"/v1/models/", b"/v1beta/models/", b"/openai/v1/models/", b"/openai/deployments/")
 
 _OWS: Final = b" \t"  # RFC 9110 5.6.3; a bare strip() also takes what smugglers send
-_MOST_KNOWN: Final = 1024  # clients choose the names: what is remembered of them is bounded
-_LONGEST_HEAD: Final = 2048  # bytes of names
-
-
-class HeadReader:
-    """Reads request heads. It remembers where their noted headers stand: clients send the same names in the same order all day."""
-
-    __slots__ = ("_places",)
-
-    def __init__(self) -> None:
-        self._places: dict[tuple[bytes, ...], _Places] = {}
-
-    def noted(self, raw: Sequence[Header]) -> Noted:
-        """Return what `noted` does."""
-        if not raw:
-            return {}
-        names, values = zip(*raw, strict=True)
-        places = self._places.get(names)
-        if places is None:
-            return self._learn(names, raw)
-        return dict(zip(places.names, zip(map(values.__getitem__, places.at), strict=False), strict=False))
-
-    def _learn(self, names: tuple[bytes, ...], raw: Sequence[Header]) -> Noted:
-        found = noted(raw)
-        lowered = [name.lower() for name in names]
-        if all(len(values) == 1 for values in found.values()) and sum(map(len, names)) <= _LONGEST_HEAD:
-            if len(self._places) >= _MOST_KNOWN:
-                self._places.clear()
-            self._places[names] = _Places(tuple(found), tuple(lowered.index(name) for name in found))
-        return found
-
-
-class _Places(NamedTuple):
-    """Which headers are noted, and where in the head each of them stands."""
-
-    names: tuple[bytes, ...]
-    at: tuple[int, ...]
 
 
 def noted(raw: Iterable[Header]) -> Noted:

@@ -172,21 +172,24 @@ class _Sieve:
 
     def passed(self, raw: Sequence[Header]) -> list[Header] | None:
         """Return the headers that pass, None if any header is malformed."""
-        names, values = _apart(raw)
+        names = tuple([name for name, _ in raw])
         pattern = self._patterns.get(names) or self._learn(names)
-        if pattern is None or _malformed(values):
+        values = b"".join([value for _, value in raw])
+        if pattern is None or len(values.translate(None, _CONTROL)) != len(values):
             return None
         kept = [raw[index] for index in pattern.kept]
-        named = _named([values[index] for index in pattern.connection]) if pattern.connection else None
+        named = _named([raw[index][1] for index in pattern.connection]) if pattern.connection else None
         return [pair for pair in kept if pair[0].lower() not in named] if named else kept
 
     def lines(self, raw: Sequence[Header]) -> bytes | None:
-        """Return the same as the lines of a head, without a look at each header where it is only about names."""
-        names, values = _apart(raw)
+        """Return the same as the lines of a head, in one go where it is only about names."""
+        names = tuple([name for name, _ in raw])
+        values = tuple([value for _, value in raw])
         pattern = self._patterns.get(names) or self._learn(names)
-        if pattern is None or _malformed(values):
+        text = b"".join(values)
+        if pattern is None or len(text.translate(None, _CONTROL)) != len(text):
             return None
-        if pattern.connection and _named([values[index] for index in pattern.connection]):
+        if any(values[index].lower() not in _KEEP_ALIVE_OR_CLOSE for index in pattern.connection):
             return header_lines(self.passed(raw) or ())
         return pattern.lines % pattern.values(values) if pattern.values is not None else b""
 
@@ -209,16 +212,6 @@ class _Sieve:
 
     def _passes(self, lowered: bytes) -> bool:
         return lowered not in self._drop and (self._prefix is None or not lowered.startswith(self._prefix))
-
-
-def _apart(raw: Sequence[Header]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """Return the names and the values."""
-    return tuple(zip(*raw, strict=True)) if raw else ((), ())  # type: ignore[return-value]
-
-
-def _malformed(values: Sequence[bytes]) -> bool:
-    text = b"".join(values)
-    return len(text.translate(None, _CONTROL)) != len(text)
 
 
 def _named(connection: list[bytes]) -> set[bytes]:

@@ -5,32 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import BadRequest, ExpectationFailed, ProxyError, UnsupportedFraming, UnsupportedVersion
-from proxy.headers import Header, HeadReader, noted, request_id_from, validate_framing, validate_target
+from proxy.headers import Header, noted, request_id_from, validate_framing, validate_target
 
 CONTENT_TYPE = (b"Content-Type", b"application/json")
-NAMES = st.sampled_from(
-    [b"Authorization", b"authorization", b"Content-Length", b"X-Api-Key", b"Accept", b"Host", b"Origin", b"X"]
-)
-HEADS = st.lists(st.lists(st.tuples(NAMES, st.sampled_from([b"", b"1", b"two"])), max_size=6), max_size=8)
-
-
-@given(heads=HEADS)
-def test_reader_that_remembers_notes_what_one_look_at_each_head_would(heads: list[list[Header]]) -> None:
-    reader = HeadReader()
-
-    for head in heads:
-        assert reader.noted(tuple(head)) == noted(head)
-
-
-def test_made_up_names_do_not_fill_the_memory() -> None:
-    reader = HeadReader()
-
-    for number in range(3000):
-        reader.noted([(f"X-{number}".encode(), b"")])
-        reader.noted([(f"X-{number}".encode(), b""), (b"X" * 8000, b"")])
-
-    assert 0 < len(reader._places) <= 1024
-    assert max(sum(map(len, names)) for names in reader._places) < 100
 
 
 @pytest.mark.parametrize(
