@@ -7,7 +7,7 @@ last chunk; it never stands for the second.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from proxy.dialects.base import CONTENT, FAILED, NOTHING, Observer
 from proxy.dialects.elements import Elements
@@ -16,8 +16,6 @@ from proxy.dialects.shape import Shape
 from proxy.dialects.usage import read_gemini_usage
 from proxy.exchange import Usage
 from proxy.sse.events import parse
-
-_NOT_SAID: Final = frozenset({"thought", "thoughtSignature"})  # what stands beside the content of a part
 
 
 class GeminiObserver(Observer):
@@ -160,4 +158,4 @@ def _says_something(part: Any) -> bool:
     """Tell whether a part holds anything that a model produced: text, a thought, a call, data, code, in any key."""
     if not isinstance(part, dict):
         return False
-    return any(value and key not in _NOT_SAID and isinstance(value, str | list | dict) for key, value in part.items())
+    return any(value and key != "thoughtSignature" and isinstance(value, str | list | dict) for key, value in part.items())

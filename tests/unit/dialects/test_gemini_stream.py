@@ -81,6 +81,7 @@ def test_every_event_shows_the_same_wherever_it_is_cut(recording: Recording) -> 
         pytest.param((HI,), 1, False, False, id="unfinished"),
         pytest.param((), 1, False, False, id="nothing"),
         pytest.param((b'data: {"usageMetadata": {"promptTokenCount": 1}}\r\n\r\n',), 1, False, False, id="only counted"),
+        pytest.param((HI, event('{"candidates": [{"finishReason": "STOP"}]}')), 1, True, True, id="finished without an index"),
         pytest.param((HI, STOP, text("late", 3)), 1, True, True, id="finished, then more"),
         pytest.param((HI, STOP), 2, False, True, id="fewer candidates than wanted"),
         pytest.param((event(response(candidate("", index=1))), STOP), 1, True, False, id="one of two finished"),
@@ -153,6 +154,13 @@ def test_an_ordinary_chunk_costs_no_more_than_one_of_openai_s() -> None:
     assert own <= calls(lambda: chat.feed(chunk)) + 4
 
 
+def test_an_ordinary_chunk_that_came_with_others_is_not_parsed_either() -> None:
+    observer, _ = observe(HI)
+    other = text(" you", 12)
+
+    assert calls(lambda: observer.event(other)) < calls(lambda: GeminiObserver(1).event(other)) / 3
+
+
 def test_behind_a_chunk_too_large_to_read_the_framing_alone_decides() -> None:
     """An image may be larger than the cap, and its chunk hold the finish reason."""
     image = event(response(candidate(f'{{"inlineData": {{"data": "{"A" * 2 * CAP}"}}}}', "STOP")))
@@ -171,6 +179,7 @@ def test_behind_a_chunk_too_large_to_read_the_framing_alone_decides() -> None:
         ('{"code": 500}', "500"),
         ('{"message": "m"}', "error"),
         ('"overloaded"', "error"),
+        (f'{{"status": "{"x" * 100}"}}', "x" * 64),
     ],
 )
 def test_an_error_has_google_s_own_word(error: str, word: str) -> None:
