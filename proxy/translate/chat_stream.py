@@ -86,7 +86,7 @@ class ChatStream:
         self.new_block()
         if not isinstance(signature, str) or len(block) > REASONING_CAP:
             return b""
-        return self._block({"type": "thinking", "thinking": orjson.Fragment(b'"%b"' % block), "signature": signature})
+        return self._block({"type": "thinking", "thinking": _quoted(block), "signature": _quoted(escaped(signature))})
 
     def seal(self, data: Any) -> bytes:
         """Return a block of reasoning that only its own API can read, so that it can be sent back."""
@@ -156,3 +156,8 @@ class ChatStream:
     def _close(self) -> None:
         self.over = True
         self.chunks = None
+
+
+def _quoted(inside: bytes) -> orjson.Fragment:
+    """Return a JSON string that goes out as it came, whatever its escapes mean."""
+    return orjson.Fragment(b'"%b"' % inside)

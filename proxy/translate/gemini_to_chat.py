@@ -136,7 +136,7 @@ class GeminiEvents(EventTranslator):
         candidate = _candidate(told)
         first = self._stream.begin(_model(told)) if candidate or _blocked(told) else b""
         out = first + b"".join([self._part(part) for part in _parts(candidate)])
-        reason = candidate.get("finishReason") or ("SAFETY" if _blocked(told) else None)
+        reason = str(candidate.get("finishReason") or ("SAFETY" if _blocked(told) else ""))
         if not reason:
             return out
         if reason in _BROKEN:
@@ -210,7 +210,7 @@ def _image(part: Told, number: int) -> Told | None:
 
 
 def _finish(reason: str, *, calls: int) -> str:
-    told = _REASONS.get(str(reason), "stop")
+    told = _REASONS.get(reason, "stop")
     return "tool_calls" if calls and told == "stop" else told
 
 

@@ -180,6 +180,16 @@ async def test_the_upstream_is_asked_in_its_own_words(upstream: Upstream, backen
         assert BEARER[0][1].encode() not in [value for _, value in streamed.headers]
 
 
+async def test_anthropic_is_asked_in_the_version_that_the_translation_is_made_for(upstream: Upstream) -> None:
+    async with open_house(served(ANTHROPIC, upstream.url)) as house:
+        upstream.script(good(ANTHROPIC))
+
+        await ask(house, headers=[*BEARER, ("anthropic-version", "2026-10-21"), ("anthropic-beta", "x")])
+
+        seen = [pair for pair in (await upstream.request()).headers if pair[0].lower().startswith(b"anthropic")]
+        assert seen == [(b"anthropic-version", b"2023-06-01")]
+
+
 @each_backend
 async def test_each_piece_goes_out_when_it_comes(upstream: Upstream, backend: Backend) -> None:
     async with open_house(served(backend, upstream.url)) as house, house.client() as client:

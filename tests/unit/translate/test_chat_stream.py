@@ -139,8 +139,10 @@ def test_reasoning_is_told_again_signed_where_the_client_may_have_to_send_it_bac
 
 def test_reasoning_is_not_told_again_where_no_tools_are() -> None:
     running = stream()
+    out = running.think(b"a")
 
-    assert deltas(running.think(b"a") + running.sign("s") + running.seal("x")) == [ROLE, {"reasoning_content": "a"}]
+    assert not running._reasoning
+    assert deltas(out + running.sign("s") + running.seal("x")) == [ROLE, {"reasoning_content": "a"}]
 
 
 def test_reasoning_that_nobody_signed_is_forgotten() -> None:
@@ -161,6 +163,12 @@ def test_reasoning_beyond_what_is_kept_is_not_told_again(monkeypatch: pytest.Mon
 
     assert running.sign("s") == b""
     assert len(running._reasoning) == 0
+
+
+def test_half_a_surrogate_pair_in_a_signature_is_told_as_it_came() -> None:
+    running = stream(tools=[WEATHER])
+
+    assert b'"signature":"\\ud83d"' in running.sign("\ud83d")
 
 
 @pytest.mark.parametrize("bad", [None, 7, {}])
