@@ -116,5 +116,5 @@ def _error(error: ProxyError, request_id: str) -> dict[str, Any]:
     if field is not None:
         details.append({"@type": f"{_TYPE}BadRequest", "fieldViolations": [{"field": field, "description": error.public}]})
     if error.retry_after is not None:
-        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{max(error.retry_after, 0):.3f}s"})
+        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{error.retry_after:.3f}s"})
     return {"code": error.status, "message": error.public, "status": _STATUSES[error.kind], "details": details}
