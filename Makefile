@@ -42,7 +42,7 @@ picture: $(VENV)/dev.stamp ## draw the dashboard's picture anew from some minute
 
 lock: $(VENV)/dev.stamp ## move the locked requirements to the newest versions that setup.cfg allows
 	$(LOCK) --upgrade --output-file requirements/runtime.txt setup.cfg requirements/build.in
-	$(LOCK) --upgrade --output-file requirements/dev.txt --extra dev --constraint requirements/runtime.txt setup.cfg requirements/build.in
+	$(LOCK) --upgrade --output-file requirements/dev.txt --extra dev --extra postgres --constraint requirements/runtime.txt setup.cfg requirements/build.in
 
 clean: ## remove all that these commands have made
 	rm -rf $(VENV) build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/e2e/node/node_modules

@@ -9,12 +9,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from proxy import __version__
 
 if TYPE_CHECKING:
     from proxy.settings import Address, JwtIssuer, Origin, Settings
+    from proxy.store import Database
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -63,6 +64,12 @@ def _add_server_commands(command: Callable[[str, Command, str], argparse.Argumen
     serve.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
     serve.add_argument("--listen", metavar="HOST:PORT", help="public address, over the configured one")
     serve.add_argument("--workers", metavar="N", help="number of processes, over the configured one")
+    usage = command("usage", _usage, "sum up what the usage store has recorded")
+    usage.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
+    usage.add_argument("--since", metavar="TIME", default="24h", help="how far back (default: %(default)s)")
+    form = usage.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_const", const="json", dest="form", help="for machines")
+    form.add_argument("--csv", action="store_const", const="csv", dest="form", help="for spreadsheets")
     check = command("check", _check, "validate the configuration and say what is in it")
     check.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
     command("schema", _schema, "print the JSON schema of the configuration file")
@@ -109,6 +116,38 @@ def _check(arguments: argparse.Namespace) -> int:
         print(f"  model     {model.name} -> {', '.join(target.upstream for target in model.targets)}")
     print(f"  clients   {clients(settings)}")
     return GOOD
+
+
+def _usage(arguments: argparse.Namespace) -> int:
+    import asyncio
+    import time
+
+    from proxy.settings.values import duration
+    from proxy.store import StoreError, open_database, report
+
+    settings = _settings(arguments.config)
+    if settings is None:
+        return WRONG_USE
+    try:
+        since = time.time() - duration(arguments.since)
+    except ValueError as exc:
+        return _refuse(f"--since: {exc}")
+    if settings.usage.store is None:
+        return _refuse("nothing is recorded: set usage.store, for example to sqlite:///data/usage.db")
+    database = open_database(settings.usage.store.get_secret_value())
+    try:
+        lines = report.summed(asyncio.run(_read_all(database, since)))
+    except StoreError as exc:
+        return _fail(f"the usage store cannot be read: {exc}")
+    print({"json": report.as_json, "csv": report.as_csv}.get(arguments.form, report.as_table)(lines))
+    return GOOD
+
+
+async def _read_all(database: Database, since: float) -> list[tuple[float, str, dict[str, Any]]]:
+    try:
+        return await database.read(since)
+    finally:
+        await database.close()
 
 
 def _schema(_arguments: argparse.Namespace) -> int:

@@ -36,6 +36,7 @@ from proxy.metrics import Metrics
 from proxy.process import affordable_streams, listen, signals, url
 from proxy.settings import Address, Settings, SettingsError
 from proxy.simulator import Simulator
+from proxy.store import UsageWriter, open_database
 from proxy.streaming import Stream, Ticker, period_for
 from proxy.tasks import Tasks
 from proxy.upstream import Addresses, Network
@@ -127,7 +128,8 @@ class Server:
         await runtime.start()
         self._current = Current(runtime)
         self.ticker = Ticker(period_for(_durations(settings)), each_period=self._each_period, lag=self.metrics.observe_loop_lag)
-        recorder = Recorder(self.metrics, AccessLog(self._writer, fmt, level=settings.log.level, colour=colour))
+        access_log = AccessLog(self._writer, fmt, level=settings.log.level, colour=colour)
+        recorder = Recorder(self.metrics, access_log, self._open_usage_store(settings))
         self._handler = Handler(self._current, self.lifecycle, self.ticker, recorder, self._tasks)
         self._public = PublicServer(
             self._handler,
@@ -243,6 +245,15 @@ class Server:
         return banner(self.settings, listening=url(*self.address), admin=self.admin_url, simulated=tuple(self._simulated))
 
     # ---- parts
+
+    def _open_usage_store(self, settings: Settings) -> UsageWriter | None:
+        if settings.usage.store is None:
+            return None
+        writer = UsageWriter(open_database(settings.usage.store.get_secret_value()), settings.usage.retention)
+        writer.start()
+        self._closers.append(writer.close)
+        self.metrics.usage_rows_dropped = lambda: writer.dropped
+        return writer
 
     def _build(self, settings: Settings) -> Runtime:
         return build(settings, self._simulated, self._network)

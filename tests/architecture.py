@@ -63,6 +63,7 @@ VALUES: Final = PURE | {"settings"}
 OPTIONAL: Final = {
     "aiobotocore": "half a second to import, and needed only where a Bedrock upstream is configured",
     "botocore": "comes with aiobotocore",
+    "asyncpg": "only where the usage store is a PostgreSQL, with the extra of that name",
     "uvloop": "there is none for every platform",
 }
 LAZY_FILES: Final = frozenset({"__main__.py", "cli.py"})  # a command pays only for what it uses

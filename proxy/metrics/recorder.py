@@ -50,12 +50,14 @@ class Metrics:
         live: Live = tuple,
         circuits: Circuits = dict,
         log_lines_dropped: Callable[[], int] = int,
+        usage_rows_dropped: Callable[[], int] = int,
         draining: Callable[[], bool] = bool,
     ) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
         self.live = live
         self.circuits = circuits
         self.log_lines_dropped = log_lines_dropped
+        self.usage_rows_dropped = usage_rows_dropped
         self.draining = draining
         self._last_reload_success = True
         self._streams = StreamTotals()
@@ -112,6 +114,11 @@ class Metrics:
             "llm_proxy_log_lines_dropped_total",
             "Log lines lost because they could not be written in time.",
             value=self.log_lines_dropped(),
+        )
+        yield CounterMetricFamily(
+            "llm_proxy_usage_rows_dropped_total",
+            "Finished requests of which the usage store keeps nothing, because it could not be written to in time.",
+            value=self.usage_rows_dropped(),
         )
         yield GaugeMetricFamily(
             "llm_proxy_draining",

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import string
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,6 +21,7 @@ import pytest
 import proxy
 from proxy.cli import checksum, main, new_key
 from proxy.settings import Address, Settings
+from proxy.store import Row, open_database
 
 SECRET = "s" * 32
 Capture = pytest.CaptureFixture[str]
@@ -332,3 +335,51 @@ def test_healthcheck_fails_when_nobody_answers(admin_port: int, capsys: Capture)
 def test_healthcheck_refuses_a_wrong_url(capsys: Capture) -> None:
     assert main(["healthcheck", "--url", "ftp://h"]) == 2
     assert capsys.readouterr().err.startswith("--url: expected a URL")
+
+
+def stored(*rows: Row) -> None:
+    """Write *rows* to the store that the configuration names."""
+    Path("c.yaml").write_text("usage: {store: 'sqlite:///usage.db'}")
+
+    async def write() -> None:
+        database = open_database("sqlite:///usage.db")
+        await database.write(rows)
+        await database.close()
+
+    asyncio.run(write())
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [([], "total"), (["--json"], '"calls": 1'), (["--csv"], "hour,model,subject,calls")],
+    ids=["table", "json", "csv"],
+)
+def test_usage_sums_up_the_last_day(capsys: Capture, form: list[str], shown: str) -> None:
+    old, new = (Row(time.time() - age, "openai_call", b'{"model":"gpt"}') for age in (90_000, 60))
+    stored(old, new)
+
+    assert main(["usage", "--config", "c.yaml", *form]) == 0
+
+    out = capsys.readouterr().out
+    assert shown in out
+    assert out.count("gpt") == 1
+
+
+def test_usage_goes_back_as_far_as_is_asked(capsys: Capture) -> None:
+    stored(Row(time.time() - 90_000, "openai_call", b'{"model":"gpt"}'))
+
+    assert main(["usage", "--config", "c.yaml"]) == 0
+    assert capsys.readouterr().out == "Nothing has been recorded in this time.\n"
+    assert main(["usage", "--config", "c.yaml", "--since", "48h"]) == 0
+    assert "gpt" in capsys.readouterr().out
+
+
+def test_usage_says_what_is_missing(capsys: Capture) -> None:
+    Path("c.yaml").write_text("log: {level: debug}")
+    assert main(["usage", "--config", "c.yaml"]) == 2
+    assert "set usage.store" in capsys.readouterr().err
+    assert main(["usage", "--config", "c.yaml", "--since", "soon"]) == 2
+    assert "--since" in capsys.readouterr().err
+    Path("c.yaml").write_text("usage: {store: 'sqlite:///c.yaml/usage.db'}")
+    assert main(["usage", "--config", "c.yaml"]) == 1
+    assert "cannot be read" in capsys.readouterr().err

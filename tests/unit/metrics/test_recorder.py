@@ -41,6 +41,7 @@ TABLE: Final = [
     ("llm_proxy_config_reloads_total", "counter", "", ""),
     ("llm_proxy_config_last_reload_success", "gauge", "", ""),
     ("llm_proxy_log_lines_dropped_total", "counter", "", ""),
+    ("llm_proxy_usage_rows_dropped_total", "counter", "", ""),
     ("llm_proxy_draining", "gauge", "", ""),
 ]
 
@@ -100,6 +101,7 @@ def test_a_completed_stream_is_exposed_line_by_line() -> None:
         "llm_proxy_event_loop_lag_seconds_sum 0.0",
         "llm_proxy_config_reloads_total 0.0",
         "llm_proxy_log_lines_dropped_total 0.0",
+        "llm_proxy_usage_rows_dropped_total 0.0",
         "llm_proxy_draining 0.0",
         "llm_proxy_config_last_reload_success 1.0",
     ]
@@ -211,7 +213,12 @@ def test_an_open_exchange_cannot_be_recorded() -> None:
 
 
 def test_what_the_process_reports_is_exposed() -> None:
-    metrics = Metrics(circuits=lambda: {"openai": 0, "backup": 2}, log_lines_dropped=lambda: 7, draining=lambda: True)
+    metrics = Metrics(
+        circuits=lambda: {"openai": 0, "backup": 2},
+        log_lines_dropped=lambda: 7,
+        usage_rows_dropped=lambda: 9,
+        draining=lambda: True,
+    )
 
     metrics.observe_loop_lag(0.3)
     metrics.config_reloaded(success=False)
@@ -220,6 +227,7 @@ def test_what_the_process_reports_is_exposed() -> None:
     assert 'llm_proxy_circuit_state{upstream="openai"} 0.0' in shown
     assert 'llm_proxy_circuit_state{upstream="backup"} 2.0' in shown
     assert "llm_proxy_log_lines_dropped_total 7.0" in shown
+    assert "llm_proxy_usage_rows_dropped_total 9.0" in shown
     assert "llm_proxy_draining 1.0" in shown
     assert 'llm_proxy_event_loop_lag_seconds_bucket{le="0.25"} 0.0' in shown
     assert 'llm_proxy_event_loop_lag_seconds_bucket{le="0.5"} 1.0' in shown

@@ -22,22 +22,6 @@ from tests.unit.translate.asking import USER, WEATHER, call, called, result, sou
 
 TRANSLATORS: Final[dict[str, Translator]] = {each.target: each for each in (ChatToMessages(), ChatToConverse(), ChatToGemini())}
 WRONG: Final[tuple[Any, ...]] = (None, True, 7, 1 << 70, "", "\ud83d", [], [7], {}, {"x": []})
-    None,
-    True,
-    7,
-    -1,
-    1.5,
-    1 << 70,
-    "",
-    "x",
-    "\ud83d",
-    [],
-    [7],
-    [{}],
-    {},
-    {"type": "text"},
-    {"x": []},
-)
 TERMINAL: Final = {"messages": (b"message_stop",), "converse": (b"messageStop",), "gemini": (b"finishReason", b"blockReason")}
 PNG: Final = "data:image/png;base64,AA=="
 PDF: Final = "data:application/pdf;base64,AA=="
