@@ -6,7 +6,7 @@ This is the one file that touches private attributes of aiohttp; each use is mar
 - unreadable heads are answered by aiohttp in plain text, with the offending bytes in it and in the error log;
 - a head may trickle in for as long as an idle connection may live, because aiohttp has one deadline for both;
 - a connection whose reading is paused does not notice that its client left;
-- each request would cost a task of its own, two more turns of the event loop, and a writer that nothing is written with.
+- each request would cost a task of its own, two more turns of the event loop, and objects that nobody needs.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 from aiohttp import StreamReader, web
-from aiohttp.http import RawRequestMessage, StreamWriter
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import ERROR, _ErrInfo
 
 from proxy.auth import Caller
 from proxy.downstream.departure import DepartureWatch
-from proxy.downstream.response import BEGUN, CLOSED, reset
+from proxy.downstream.request import Request
+from proxy.downstream.response import CLOSED, Sent, reset
 from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
 
 WRITE_HIGH: Final = 64 * 1024  # bytes in user space for one client before its upstream is paused
@@ -49,7 +50,7 @@ class Exchanging(Protocol):
 class ClientConnection(web.RequestHandler):
     """One client connection; serves one request at a time."""
 
-    __slots__ = ("_departure", "_head_since", "_seen", "_writer", "caller", "exchanging", "listener", "remote")
+    __slots__ = ("_departure", "_drained", "_head_since", "_seen", "_serving", "caller", "exchanging", "listener", "remote")
 
     def __init__(self, listener: PublicServer, **kwargs: Any) -> None:
         super().__init__(listener, **kwargs)
@@ -60,7 +61,8 @@ class ClientConnection(web.RequestHandler):
         self._head_since: float | None = None
         self._seen = False  # whether any byte of the awaited head has come
         self._departure = DepartureWatch(self._loop, self.abort)
-        self._writer = StreamWriter(self, self._loop)  # what responses wait for a slow client with
+        self._serving: Request | None = None
+        self._drained: asyncio.Future[None] | None = None  # a client has to take what it has been given
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -72,7 +74,7 @@ class ClientConnection(web.RequestHandler):
     async def start(self) -> None:
         """Serve one request after another, in the connection's own task, which aiohttp cancels when the client leaves."""
         try:
-            while await self._served(*await self._next_message()):
+            while await self._serve(*await self._next_message()):
                 self._await_next()
         finally:
             if self.transport is not None:
@@ -90,7 +92,7 @@ class ClientConnection(web.RequestHandler):
         if self._buffer_paused:
             self.abort()
         # aiohttp private: what could not be read, queued behind the request whose body it breaks and who would wait in vain
-        request, queue = self._current_request, self._messages
+        request, queue = self._serving, self._messages
         if request is not None and queue and isinstance(queue[-1][0], _ErrInfo) and not request.content.is_eof():
             request.content.set_exception(BadRequest("The request body is not framed as it says."))
 
@@ -99,6 +101,8 @@ class ClientConnection(web.RequestHandler):
         self._departure.stop()
         if self.exchanging is not None:
             self.exchanging.client_gone()
+        if self._serving is not None:
+            self._serving.content.set_exception(ConnectionResetError("the client has left"))
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
@@ -124,6 +128,8 @@ class ClientConnection(web.RequestHandler):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
         if self.exchanging is not None:
             self.exchanging.client_resumed()
 
@@ -141,28 +147,6 @@ class ClientConnection(web.RequestHandler):
         self._head_arrived()
         self.force_close()
 
-    def handle_error(
-        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> web.StreamResponse:
-        """Answer what aiohttp could not read, or our own failure, in JSON and without a byte of the client's."""
-        del message
-        if BEGUN in request:
-            return CLOSED  # it cannot be replaced any more
-        error: ProxyError
-        if status == 400:
-            error = (
-                HeadersTooLarge()
-                if isinstance(exc, LineTooLong)
-                else BadRequest("The request is not valid HTTP/1.1, or has too many headers.")
-            )
-        else:
-            error = InternalError(f"unhandled {type(exc).__name__}")
-            log.error("request handler failed", exc_info=exc)
-        return self.listener.refuse(error, request)
-
-    def log_exception(self, *args: Any, **kw: Any) -> None:
-        """Keep aiohttp from logging what it could not read: such lines have held credentials."""
-
     async def _next_message(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
         if not self._messages:  # aiohttp private: where it queues requests
             # aiohttp private: what it wakes when a request comes, and cancels when none is wanted any more
@@ -176,32 +160,47 @@ class ClientConnection(web.RequestHandler):
             self._parser.message_consumed()  # aiohttp private: it stops at so many that nobody has taken
         return message
 
-    async def _served(self, message: RawRequestMessage | _ErrInfo, body: StreamReader) -> bool:
+    async def _serve(self, message: RawRequestMessage | _ErrInfo, body: StreamReader) -> bool:
         """Serve one request; tells whether another may follow on this connection."""
-        readable = message if isinstance(message, RawRequestMessage) else ERROR
-        task = cast("asyncio.Task[None]", asyncio.current_task(self._loop))
-        request = self.listener.request_factory(readable, body, self, self._writer, task)
-        # aiohttp private: whose body is to fail when the connection is lost
-        self._current_request = request
+        request = self._serving = Request(message if isinstance(message, RawRequestMessage) else ERROR, body, self)
         try:
-            response = await self._response_to(request, message)
-            # aiohttp private: the client had asked for another protocol; as nobody switches, what came behind is HTTP
-            if self._upgraded or self.writing_paused:
-                await self.finish_response(request, response, None)
+            sent = self._refuse(request, message) if isinstance(message, _ErrInfo) else await self._answer(request)
+            # aiohttp private: the client had asked for another protocol, and there is nothing in line before it
+            if self._upgraded and not self._messages:
+                self._stay()
+            if self.writing_paused:
+                self._drained = self._loop.create_future()
+                await self._drained
             # closing a socket with unread bytes in it would destroy the answer on its way
             read = body.is_eof() or await self._discarded(body)
         finally:
-            self._current_request = None
+            self._serving = None
         # aiohttp private: what `close` and `force_close` have set
-        return read and bool(response.keep_alive) and not self._close and not self._force_close
+        return read and sent.keep_alive and not self._close and not self._force_close
 
-    async def _response_to(self, request: web.BaseRequest, message: RawRequestMessage | _ErrInfo) -> web.StreamResponse:
-        if isinstance(message, _ErrInfo):
-            return self.handle_error(request, message.status, message.exc)
+    async def _answer(self, request: Request) -> Sent:
         try:
-            return await self.listener.request_handler(request)
-        except Exception as exc:  # noqa: BLE001 - logged and answered
-            return self.handle_error(request, exc=exc)
+            return await self.listener.handler(request)
+        except Exception as exc:
+            log.exception("request handler failed")
+            # a response that has begun cannot be replaced any more
+            return CLOSED if request.begun else self.listener.refuse(InternalError(f"unhandled {type(exc).__name__}"), request)
+
+    def _refuse(self, request: Request, unread: _ErrInfo) -> Sent:
+        """Answer what aiohttp could not read, in JSON and without a byte of the client's."""
+        if isinstance(unread.exc, LineTooLong):
+            return self.listener.refuse(HeadersTooLarge(), request)
+        return self.listener.refuse(BadRequest("The request is not valid HTTP/1.1, or has too many headers."), request)
+
+    def _stay(self) -> None:
+        """Go on with HTTP/1.1, as nobody switches to another protocol, and read what came behind."""
+        # aiohttp private: what is to read what follows
+        if self._parser is not None:
+            self._parser.set_upgraded(False)  # aiohttp private: as above
+        self._upgraded = False
+        tail, self._message_tail = self._message_tail, b""  # aiohttp private: what follows
+        if tail:
+            self.data_received(tail)
 
     async def _discarded(self, body: StreamReader) -> bool:
         """Read for a while what nobody has wanted; tells whether that was all of it."""
@@ -238,13 +237,14 @@ class PublicServer(web.Server):
 
     def __init__(
         self,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        handler: Callable[[Request], Awaitable[Sent]],
         *,
-        refuse: Callable[[ProxyError, web.BaseRequest], web.StreamResponse],
+        refuse: Callable[[ProxyError, Request], Sent],
         refuse_raw: Callable[[ProxyError, str], bytes],
         **kwargs: Any,
     ) -> None:
-        super().__init__(handler, handler_cancellation=True)
+        super().__init__(_unused, handler_cancellation=True)
+        self.handler = handler
         self._connection_options = kwargs
         self.refuse = refuse  # answers and records a request that never reached the handler
         self.refuse_raw = refuse_raw  # the same where aiohttp has no request to answer: the whole response, as bytes
@@ -258,3 +258,8 @@ class PublicServer(web.Server):
         """Refuse every connection whose head has been awaited for longer than *timeout* seconds."""
         for connection in tuple(self.heads):
             connection.expire_head(now, timeout)
+
+
+async def _unused(request: web.BaseRequest) -> web.StreamResponse:
+    """Stand where aiohttp wants a handler of its own sort of requests; no connection makes any."""
+    raise NotImplementedError

@@ -15,16 +15,11 @@ import time
 from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-from aiohttp import web
-
-if TYPE_CHECKING:
-    from proxy.downstream.connection import ClientConnection
+from proxy.downstream.request import Request
 
 Headers = Sequence[tuple[bytes, bytes]]
-
-BEGUN: Final = web.RequestKey("begun", bool)  # set on a request whose response has a head: it cannot be replaced any more
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -32,25 +27,16 @@ _PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus
 _SERVER: Final = b"Server: llm-stream-proxy\r\n"
 
 
-class Sent(web.StreamResponse):
-    """What the handler returns to aiohttp: the response has been written, and only the connection's fate is left to it."""
+class Sent:
+    """What answering a request comes to: the response has been written, and only the connection's fate is left."""
 
-    def __init__(self, *, keep: bool) -> None:
-        super().__init__()
-        self._keeps = keep
+    __slots__ = ("keep_alive",)
 
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection serves another request."""
-        return self._keeps
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive  # the connection serves another request
 
-    async def prepare(self, request: web.BaseRequest) -> Any:
-        """Send nothing, for the head is out; but ask a client for its next request only when it takes what it has been given."""
-        if request.protocol.writing_paused:
-            await request.writer.drain()
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: the end has been said, or deliberately has not."""
+    def __repr__(self) -> str:
+        return f"<Sent keep_alive={self.keep_alive}>"
 
 
 class Downstream:
@@ -61,7 +47,7 @@ class Downstream:
 
     __slots__ = ("_chunked", "_keep", "_sized", "_transport", "closing", "committed", "connection", "request", "taken")
 
-    def __init__(self, request: web.BaseRequest, *, closing: bool = False) -> None:
+    def __init__(self, request: Request, *, closing: bool = False) -> None:
         self.request = request
         self.closing = closing  # answer with `Connection: close`
         self.committed = False
@@ -69,7 +55,7 @@ class Downstream:
         self._chunked = False
         self._sized = False  # the client can tell a whole body by its length
         self._keep = False
-        self.connection: ClientConnection = request.protocol  # type: ignore[assignment]  # the listener makes no other
+        self.connection = request.connection
         self._transport = self.connection.transport
 
     @property
@@ -99,7 +85,7 @@ class Downstream:
             framing += b"Connection: keep-alive\r\n"
         head = status_and_headers(version[1], status, headers) + framing + b"\r\n"
         self.committed = True
-        self.request[BEGUN] = True
+        self.request.begun = True
         if bodiless or not data:
             self._hand_over(head)
         else:
@@ -109,18 +95,18 @@ class Downstream:
         """Hand *data* to the client's socket now, as one chunk in one write. The hot path."""
         self._hand_over(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> web.StreamResponse:
+    def answer(self, status: int, headers: Headers, body: bytes) -> Sent:
         """Write a whole response at once."""
         self.begin(status, headers, length=len(body), data=body)
         return KEPT if self._keep else CLOSED
 
-    def finish(self) -> web.StreamResponse:
+    def finish(self) -> Sent:
         """Say that the body is complete."""
         if self._chunked:
             self._hand_over(LAST_CHUNK)
         return KEPT if self._keep else CLOSED
 
-    def cut(self, last: bytes = b"") -> web.StreamResponse:
+    def cut(self, last: bytes = b"") -> Sent:
         """End a response that must not look finished, after *last* (an error event, or nothing).
 
         No terminal chunk is written. With bytes still on their way the connection closes behind them; `abort` would lose
@@ -177,5 +163,5 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-KEPT: Final = Sent(keep=True)
-CLOSED: Final = Sent(keep=False)
+KEPT: Final = Sent(keep_alive=True)
+CLOSED: Final = Sent(keep_alive=False)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from aiohttp import web
-
 from proxy.dialects.base import Dialect
+from proxy.downstream import Sent
 from proxy.errors import ClientStalled, MethodNotAllowed, ProxyError, Unauthenticated
 from proxy.handler.call import Call
 
@@ -30,7 +29,7 @@ def refusal(
     return error.status, lines, dialect.error_body(error, request_id)
 
 
-def refuse(call: Call, error: ProxyError) -> web.StreamResponse:
+def refuse(call: Call, error: ProxyError) -> Sent:
     """Answer *call* with *error*: by status while that is possible, else at the end of its stream."""
     if call.downstream.committed:
         return cut(call, error)
@@ -38,7 +37,7 @@ def refuse(call: Call, error: ProxyError) -> web.StreamResponse:
     return call.downstream.answer(*refusal(error, call.dialect, call.exchange.request_id, call.response_headers))
 
 
-def cut(call: Call, error: ProxyError, told: bytes | None = None) -> web.StreamResponse:
+def cut(call: Call, error: ProxyError, told: bytes | None = None) -> Sent:
     """End a committed response so that it cannot be taken for a finished one.
 
     The client is told only where an event may stand: never in the middle of one. *told* replaces the dialect's own words.

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
-
 from proxy.dialects.base import Answer, Blind, Framing, Observer
+from proxy.downstream import Sent
 from proxy.errors import (
     ProxyError,
     Untranslatable,
@@ -77,7 +76,7 @@ class Attempts:
         self._backend: Backend | None = None
         self._repeating: Backend | None = None  # whose budget the current attempt takes a place of
 
-    async def answer(self) -> web.StreamResponse:
+    async def answer(self) -> Sent:
         """Try until an upstream answers, and relay its answer to the end. Raises the ProxyError that remains."""
         position = FIRST
         try:
@@ -256,7 +255,7 @@ class Attempts:
             finally:
                 timer.cancel()
 
-    async def _give_up(self, failure: ProxyError, why: GiveUp) -> web.StreamResponse:
+    async def _give_up(self, failure: ProxyError, why: GiveUp) -> Sent:
         """Pass on what the last attempt came to; but what an upstream said counts more than that another cannot be asked."""
         if isinstance(failure, Untranslatable) and self._untold is not None:
             failure = self._untold
@@ -271,7 +270,7 @@ class Attempts:
             return self._pass_on(failure, self._refused)
         raise failure
 
-    def _pass_on(self, failure: UpstreamRefused, refused: Refused) -> web.StreamResponse:
+    def _pass_on(self, failure: UpstreamRefused, refused: Refused) -> Sent:
         call = self._call
         call.exchange.close(failure.outcome, time.monotonic())
         if call.downstream.committed:
@@ -284,7 +283,7 @@ class Attempts:
 
     # ---- the answer
 
-    async def _relay(self, upstream: UpstreamStream) -> web.StreamResponse:
+    async def _relay(self, upstream: UpstreamStream) -> Sent:
         call, stream = self._call, self._stream
         if call.downstream.committed:
             stream.go_live()
@@ -301,7 +300,7 @@ class Attempts:
         self._conclude("ok", Verdict.SUCCESS)
         return call.downstream.finish()
 
-    def _answer_whole(self, upstream: UpstreamStream, body: bytes) -> web.StreamResponse:
+    def _answer_whole(self, upstream: UpstreamStream, body: bytes) -> Sent:
         """Answer in one write: the whole body came with its head, and nothing has been sent yet."""
         call = self._call
         call.exchange.status = upstream.head.status
@@ -328,7 +327,7 @@ class Attempts:
         others = [pair for pair in kept.headers if pair[0].lower() != b"content-type"]
         return Delivered(others if body_may_change else [(b"Content-Type", _JSON), *others], None)
 
-    def _bad_end(self, error: ProxyError) -> web.StreamResponse:
+    def _bad_end(self, error: ProxyError) -> Sent:
         """End an answer that broke after its first event."""
         call = self._call
         self._conclude(error.code, verdict_of(error))

@@ -7,10 +7,8 @@ import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from proxy.auth import Principal
-from proxy.downstream import Downstream
+from proxy.downstream import Downstream, Request
 from proxy.errors import BadRequest, BodiesFull, BodyTimeout, BodyTooLarge
 from proxy.exchange import Exchange
 from proxy.headers import Noted
@@ -50,7 +48,7 @@ class Call:
         "_bodies", "_held", "body", "dialect", "downstream", "exchange", "head", "headers", "method", "more", "path", "price", "principal", "query", "request", "response_headers", "runtime", "slot", "stream",
     )  # fmt: skip
 
-    def __init__(self, request: web.BaseRequest, exchange: Exchange, downstream: Downstream, runtime: Runtime) -> None:
+    def __init__(self, request: Request, exchange: Exchange, downstream: Downstream, runtime: Runtime) -> None:
         self.request = request
         self.exchange = exchange
         self.downstream = downstream
@@ -77,7 +75,8 @@ class Call:
     @property
     def declared_length(self) -> int | None:
         """The request's Content-Length."""
-        return self.request.content_length
+        lengths = self.head.get(b"content-length")
+        return None if lengths is None else int(lengths[0])
 
     def header(self, name: bytes) -> str | None:
         """Return the first value of a header that is noted."""
@@ -91,7 +90,7 @@ class Call:
         """
         self._bodies = bodies
         content = self.request.content
-        if content.is_eof() and not self.request.body_exists:
+        if content.is_eof() and not self.request.has_body:
             return
         declared = self.declared_length
         if declared is not None and declared > limits.body:
@@ -120,7 +119,7 @@ class Call:
         if declared is not None and declared <= keep:
             await self.read_body(limits, bodies)
             return
-        if not self.request.body_exists:
+        if not self.request.has_body:
             return
         if declared is not None and declared > limits.body:
             raise BodyTooLarge(f"declared {declared} bytes")
@@ -141,8 +140,8 @@ class Call:
 
     def _continue(self) -> None:
         # RFC 9110 10.1.1: only now, after authentication and the length check, is the body wanted
-        if b"expect" in self.head and self.request.version >= (1, 1) and self.request.transport is not None:
-            self.request.transport.write(CONTINUE)
+        if b"expect" in self.head and self.request.version >= (1, 1) and self.request.connection.transport is not None:
+            self.request.connection.transport.write(CONTINUE)
 
     async def _collect(self, limit: int) -> bytes:
         pieces: list[bytes] = []

@@ -8,11 +8,11 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import orjson
-from aiohttp import web
 
 from proxy.auth import Principal
 from proxy.dialects import MESSAGES, PLAIN
 from proxy.dialects.base import Dialect
+from proxy.downstream import Sent
 from proxy.errors import ModelNotFound, ProxyError
 from proxy.exchange import Phase
 from proxy.handler.call import Call
@@ -44,7 +44,7 @@ def dialect(call: Call) -> Dialect:
     return MESSAGES if "anthropic-version" in call.request.headers else PLAIN
 
 
-async def models(call: Call, wanted: bytes, tasks: Tasks) -> web.StreamResponse:
+async def models(call: Call, wanted: bytes, tasks: Tasks) -> Sent:
     """Answer with the list, or with one model of it."""
     entries = await _entries(call, tasks)
     tell_all, tell = (anthropic_list, anthropic_entry) if call.dialect is MESSAGES else (openai_list, openai_entry)

@@ -13,11 +13,11 @@ import random
 import time
 from dataclasses import replace
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from proxy.auth import strip_credential_query
 from proxy.dialects.base import RequestView
-from proxy.downstream import Downstream
+from proxy.downstream import Downstream, Request, Sent
 from proxy.downstream.response import status_and_headers
 from proxy.errors import (
     Denied,
@@ -63,7 +63,7 @@ class Handler:
         self._clock = time.monotonic
         self._loop = asyncio.get_running_loop()
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, request: Request) -> Sent:
         """Serve one request. Raises only CancelledError."""
         runtime = self._current.enter()
         head = noted(request.raw_headers)
@@ -89,7 +89,7 @@ class Handler:
         finally:
             self._close(call)
 
-    def refuse_unread(self, error: ProxyError, request: web.BaseRequest) -> web.StreamResponse:
+    def refuse_unread(self, error: ProxyError, request: Request) -> Sent:
         """Answer and record a request whose head could not be read, and give its connection up."""
         downstream = Downstream(request, closing=True)
         return downstream.answer(*self._unread(error, downstream.connection.remote))
@@ -112,7 +112,7 @@ class Handler:
 
     # ---- the line
 
-    async def _serve(self, call: Call) -> web.StreamResponse:
+    async def _serve(self, call: Call) -> Sent:
         request, runtime = call.request, call.runtime
         call.response_headers += runtime.cors.headers(call.header(b"origin"))
         self._read_head(call)
@@ -134,7 +134,7 @@ class Handler:
             call.query = b"?" + rest if rest or call.query == b"?" else b""
         return await self._page(call, match)
 
-    async def _page(self, call: Call, match: Match) -> web.StreamResponse:
+    async def _page(self, call: Call, match: Match) -> Sent:
         if match.page == "model":
             return await self._model(call, match)
         if match.page == "upstream":
@@ -147,7 +147,7 @@ class Handler:
             return self._stop(call, match.rest)
         return await pages.test_stream(call)
 
-    def _stop(self, call: Call, wanted: bytes) -> web.StreamResponse:
+    def _stop(self, call: Call, wanted: bytes) -> Sent:
         """End the caller's own streams under an id, and with them the upstream calls."""
         stopped = 0
         for other in self._lifecycle.of_subject(call.slot, wanted.decode("latin-1")):
@@ -163,7 +163,7 @@ class Handler:
         """Check what aiohttp lets through although it could be read in two ways; such a connection is not used again."""
         try:
             validate_framing(call.request.version, call.head)
-            target = call.request.raw_path.encode("utf-8", "surrogateescape")
+            target = call.request.raw_target.encode("utf-8", "surrogateescape")
             # a path of the table needs no second look
             call.path, call.query = (target, b"") if target in call.runtime.surface.paths else validate_target(target)
         except ProxyError:
@@ -181,7 +181,7 @@ class Handler:
         self._lifecycle.admit_subject(principal.slot, principal.max_streams)
         call.principal, call.slot = principal, principal.slot  # from here on its slot is held
 
-    async def _model(self, call: Call, match: Match) -> web.StreamResponse:
+    async def _model(self, call: Call, match: Match) -> Sent:
         runtime, exchange = call.runtime, call.exchange
         await call.read_body(runtime.settings.limits, runtime.bodies)
         if call.header(b"content-encoding") not in (None, "identity"):
@@ -212,7 +212,7 @@ class Handler:
             route, view.model, draw=draw, usable=lambda name: runtime.health.usable(name, now), stateful=view.stateful
         )
 
-    async def _passthrough(self, call: Call, match: Match) -> web.StreamResponse:
+    async def _passthrough(self, call: Call, match: Match) -> Sent:
         """Pass a request on to a named upstream, for the paths that its list allows, and for nothing else."""
         runtime = call.runtime
         backend = runtime.backends.get(match.name)
@@ -242,7 +242,7 @@ class Handler:
             stream.tick(self._clock(), time.time())  # at once means before the next tick
         return stream
 
-    def _failed(self, call: Call, error: ProxyError) -> web.StreamResponse:
+    def _failed(self, call: Call, error: ProxyError) -> Sent:
         exchange = call.exchange
         exchange.code, exchange.detail = error.code, error.detail
         if isinstance(error, Denied):

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 import orjson
-from aiohttp import web
 
+from proxy.downstream import Sent
 from proxy.errors import BadRequest
 from proxy.handler.call import Call
 from proxy.headers import stream_headers
@@ -17,18 +17,18 @@ from proxy.headers import stream_headers
 JSON = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"))
 
 
-def answer_json(call: Call, status: int, value: object) -> web.StreamResponse:
+def answer_json(call: Call, status: int, value: object) -> Sent:
     """Answer with *value* as JSON."""
     call.exchange.status = status
     return call.downstream.answer(status, [*JSON, *call.response_headers], orjson.dumps(value))
 
 
-def health(call: Call, *, serving: bool) -> web.StreamResponse:
+def health(call: Call, *, serving: bool) -> Sent:
     """Answer a load balancer: 200, or 503 while the process is about to stop."""
     return answer_json(call, 200 if serving else 503, {"status": "ok" if serving else "draining"})
 
 
-def ping(call: Call) -> web.StreamResponse:
+def ping(call: Call) -> Sent:
     """Say who the caller is to this proxy."""
     principal = call.principal
     assert principal is not None
@@ -38,7 +38,7 @@ def ping(call: Call) -> web.StreamResponse:
     return answer_json(call, 200, {"subject": principal.subject, "models": models, "expires_at": told})
 
 
-async def test_stream(call: Call) -> web.StreamResponse:
+async def test_stream(call: Call) -> Sent:
     """Send `count` events, one every `interval` seconds, each with the time it was sent."""
     count, interval = _wanted(call.query)
     call.exchange.stream = True

@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import web
-
-from proxy.downstream import ClientConnection, Downstream, PublicServer
+from proxy.downstream import ClientConnection, Downstream, PublicServer, Request, Sent
 from proxy.errors import ProxyError
 from tests.support.transports import RecordingTransport, turns
 
@@ -35,10 +33,10 @@ class Listener:
     """A `PublicServer` whose handler waits for the test."""
 
     def __init__(self, **options: Any) -> None:
-        self.requests: list[web.BaseRequest] = []
+        self.requests: list[Request] = []
         self.refused: list[tuple[ProxyError, str]] = []
         self.failure: Exception | None = None  # raised by the handler in place of an answer
-        self._answers: list[asyncio.Future[web.StreamResponse]] = []
+        self._answers: list[asyncio.Future[Sent]] = []
         self._clients: list[Client] = []
         self.server = PublicServer(
             self._serve,
@@ -61,7 +59,7 @@ class Listener:
         await client.send(head)
         return client, Downstream(self.requests[-1], closing=closing)
 
-    async def answer(self, response: web.StreamResponse) -> None:
+    async def answer(self, response: Sent) -> None:
         """Let the handler of the oldest unanswered request return *response*."""
         self._answers.pop(0).set_result(response)
         await turns(8)
@@ -72,16 +70,16 @@ class Listener:
             client.transport.abort()
         await turns(8)
 
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _serve(self, request: Request) -> Sent:
         self.requests.append(request)
         if self.failure is not None:
             raise self.failure
-        answer: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
         return await answer
 
-    def _refuse(self, error: ProxyError, request: web.BaseRequest) -> web.StreamResponse:
-        self.refused.append((error, str(request.remote)))
+    def _refuse(self, error: ProxyError, request: Request) -> Sent:
+        self.refused.append((error, request.connection.remote))
         return Downstream(request, closing=True).answer(error.status, (), error.code.encode())
 
     def _refuse_raw(self, error: ProxyError, remote: str) -> bytes:

@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, _ErrInfo
 
-from proxy.downstream import ClientConnection, Downstream
+from proxy.downstream import ClientConnection, Downstream, Request, Sent
 from proxy.downstream import connection as connection_module
 from proxy.downstream.connection import WRITE_HIGH
 from proxy.downstream.departure import DepartureWatch
@@ -29,7 +28,7 @@ POST = b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 9\r\n\r\n"
 SECRET = b"sk-a-secret-of-the-client"
 UPGRADE = b"GET / HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 PRIVATE = {
-    *("_buffer_paused", "_close", "_current_request", "_force_close", "_keepalive_handle", "_loop", "_messages", "_parser"),
+    *("_buffer_paused", "_close", "_force_close", "_keepalive_handle", "_loop", "_message_tail", "_messages", "_parser"),
     *("_next_keepalive_close_time", "_process_keepalive", "_reading_paused", "_request_count", "_upgraded", "_waiter"),
 }
 
@@ -146,7 +145,6 @@ async def test_aiohttp_queues_what_it_could_not_read_behind_the_request_that_is_
 
     client.connection.data_received(b"zz\r\n")
 
-    assert client.connection._current_request is listener.requests[0]
     assert [type(message) for message, _ in client.connection._messages] == [_ErrInfo]
 
 
@@ -511,11 +509,11 @@ async def test_fault_of_the_handler_is_answered_as_ours(listener: Listener, capl
 async def test_no_second_answer_is_put_behind_one_that_has_begun(listener: Listener, length: int | None) -> None:
     """A client that keeps the connection would take it for the answer to its next request."""
 
-    async def fail_behind_the_answer(request: web.BaseRequest) -> web.StreamResponse:
+    async def fail_behind_the_answer(request: Request) -> Sent:
         Downstream(request).begin(200, (), length=length, data=b"hello")
         raise RuntimeError("broken")
 
-    listener.server.request_handler = fail_behind_the_answer
+    listener.server.handler = fail_behind_the_answer
     client = await listener.connect()
 
     await client.send(GET)
@@ -530,7 +528,7 @@ async def test_whoever_reads_a_body_hears_that_its_framing_is_broken(listener: L
     """aiohttp forgets the reader: it would wait until the body's deadline."""
     heard: list[Exception] = []
 
-    async def read(request: web.BaseRequest) -> web.StreamResponse:
+    async def read(request: Request) -> Sent:
         try:
             while True:
                 await request.content.readany()
@@ -538,7 +536,7 @@ async def test_whoever_reads_a_body_hears_that_its_framing_is_broken(listener: L
             heard.append(error)
         return Downstream(request, closing=True).answer(400, (), b"")
 
-    listener.server.request_handler = read
+    listener.server.handler = read
     client = await listener.connect()
     await client.send(CHUNKED + b"2\r\nhi\r\n")
 
@@ -597,6 +595,33 @@ async def test_departure_is_told_in_the_callback_that_notices_it(listener: Liste
     client.connection.connection_lost(None)
 
     assert exchange.told == ["gone"]
+
+
+async def test_whoever_still_reads_a_body_hears_that_its_client_has_left(listener: Listener) -> None:
+    """It may be read on by a task of its own, which nobody cancels while the upstream's answer is read on."""
+    client = await listener.connect()
+    await client.send(POST + b"1234")
+    body = listener.requests[0].content
+    await body.readany()
+
+    client.connection.connection_lost(None)
+
+    with pytest.raises(ConnectionResetError):
+        await body.readany()
+
+
+async def test_client_that_has_taken_nothing_yet_is_not_asked_for_its_next_request(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(GET + GET)
+    client.transport.stall()
+
+    await listener.answer(Downstream(listener.requests[0]).answer(200, (), b"x" * (WRITE_HIGH + 1)))
+    meanwhile = len(listener.requests)
+    client.transport.take()
+    await turns(8)
+
+    assert meanwhile == 1
+    assert len(listener.requests) == 2
 
 
 @pytest.mark.parametrize("waiting", [True, False], ids=["with bytes waiting for it", "with nothing waiting"])

@@ -9,11 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from aiohttp import web
-
 from proxy.auth import Principal
 from proxy.dialects.base import Framing, RequestView
-from proxy.downstream import Downstream
+from proxy.downstream import Downstream, Request
 from proxy.exchange import Exchange
 from proxy.handler import Runtime, build
 from proxy.handler.call import Call
@@ -107,10 +105,10 @@ async def _ask(listener: Listener, request: bytes, under: Runtime | None) -> Ask
     return Asked(client, call)
 
 
-def call_of(request: web.BaseRequest, under: Runtime) -> Call:
+def call_of(request: Request, under: Runtime) -> Call:
     """Make a call of *request*, with the proxy's own headers and an id."""
     call = Call(request, Exchange("r1", time.monotonic(), time.time()), Downstream(request), under)
-    path, mark, query = request.raw_path.encode().partition(b"?")
+    path, mark, query = request.raw_target.encode().partition(b"?")
     call.path, call.query = path, mark + query
     call.head = noted(request.raw_headers)
     call.response_headers.append(ID)
