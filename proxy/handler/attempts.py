@@ -134,8 +134,12 @@ class Attempts:
 
     async def _wait_for_credentials(self, signer: BedrockSigner) -> None:
         ready = signer.ready()
-        if ready is not None:
+        if ready is None:
+            return
+        try:
             await self._stream.wait(ready, Phase.CONNECTING)
+        finally:
+            ready.cancel()  # a deadline may have passed before it was waited for at all
 
     async def _take(self, upstream: UpstreamStream, backend: Backend) -> UpstreamStream:
         """Judge the head, then wait for the first event."""

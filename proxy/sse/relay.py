@@ -169,7 +169,7 @@ class Relay:
         return seen
 
     def _judge(self, block: bytes, flags: int) -> None:
-        if flags & PING or (self.framing is Framing.EVENTS and is_comment(block)):
+        if flags & PING or is_comment(block):
             if self._passing:
                 mark = len(boundary.BOM) if not self._passive and self._held.startswith(boundary.BOM) else 0
                 self._passive += mark + len(block)

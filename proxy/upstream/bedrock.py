@@ -17,6 +17,7 @@ from proxy.upstream.bedrock_chain import Access, NoAccess, Search
 
 RENEW_BEFORE: Final = 900.0  # seconds before credentials expire; of short-lived ones, the last third of their time
 PAUSE: Final = 10.0  # seconds from the end of one search to the next one
+FRESH: Final = 60.0  # seconds in which what was found is not looked up again, whatever AWS says of it
 
 _MISSING: Final = "The proxy has no credentials for the model's backend."
 
@@ -36,6 +37,7 @@ class BedrockSigner:
         self._tasks = Tasks()
         self._settle: Callable[[Origin], None] | None = None
         self._access: Access | None = None
+        self._found_at = float("-inf")
         self._renew_at = float("inf")
         self._search: Search | None = None  # under way
         self._next_search = float("-inf")
@@ -66,23 +68,22 @@ class BedrockSigner:
     def doubt(self) -> None:
         """Look again soon: AWS has refused what was found, and a file may say something else by now."""
         if self._access is not None and self._access.authorization.covers_body:
-            self._renew_at = self._wall()
+            self._renew_at = min(self._renew_at, self._found_at + FRESH)
 
     def ready(self) -> asyncio.Future[None] | None:
         """Return what to wait for before anything can be signed; None: nothing. Whoever gives it up cancels it.
 
-        The future raises UpstreamCredentials, after `connect_timeout` at the latest.
+        Raises UpstreamCredentials, as does the future, after `connect_timeout` at the latest.
         """
         now = self._wall()
         if self._good(now):
             return None
         if now >= self._next_search:
             self._begin()
+        if self._search is None:
+            raise self._failure()
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        if self._search is None:
-            waiter.set_exception(self._failure())
-            return waiter
         self._waiting.add(waiter)
         timer = loop.call_later(self._patience, self._tell, waiter)
         waiter.add_done_callback(lambda _: timer.cancel())
@@ -124,7 +125,7 @@ class BedrockSigner:
                 self._tell(waiter)
 
     def _found(self, access: Access) -> None:
-        now = self._wall()
+        now = self._found_at = self._wall()
         self._access = access
         left = float("inf") if access.expires is None else access.expires - now
         self._renew_at = now + left - min(RENEW_BEFORE, left / 3)

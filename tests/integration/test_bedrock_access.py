@@ -33,8 +33,8 @@ from tests.support.bedrock import (
     signer_of,
 )
 from tests.support.client import Response
-from tests.support.house import KEY, House, open_house, settings
-from tests.support.upstream import Gate, Hang, Upstream, answer, verbatim
+from tests.support.house import CHAT, KEY, House, chat, open_house, settings
+from tests.support.upstream import DONE, Gate, Hang, Upstream, answer, verbatim
 
 # of an upstream that leaves everything to the SDK, which may take its time on a busy machine
 SIGNED = {"api_key": "", "region": None, "connect_timeout": "20s"}
@@ -183,6 +183,19 @@ async def test_a_body_too_large_to_be_kept_is_too_large_to_be_signed(aws: Aws, u
         assert upstream.requests == []
 
 
+async def test_a_translated_request_is_signed_as_it_is_asked(aws: Aws, upstream: Upstream) -> None:
+    aws.keys()
+    upstream.script(frames(*FRAMES))
+    async with open_house(patient(upstream.url, each=SIGNED)) as house, house.client() as client:
+        response = await client.request("POST", CHAT, KEY_HEADERS, chat(model="claude"))
+        await response.read()
+
+        seen = await upstream.request()
+        assert seen.target == f"/model/{RENAMED.replace(':', '%3A')}/converse-stream".encode()
+        assert signed_with(seen, SECRET)
+        assert bytes(response.body).endswith(DONE)
+
+
 # Over time.
 
 
@@ -258,7 +271,7 @@ async def test_what_aws_refuses_is_looked_up_again(aws: Aws, upstream: Upstream,
     async with open_house(patient(upstream.url, each=SIGNED, retry={"attempts": 1})) as house:
         first = await read(house)
         aws.set(AWS_ACCESS_KEY_ID="AKIDOTHER")
-        monkeypatch.setattr(signer(house), "_wall", lambda: time.time() + 60)
+        monkeypatch.setattr(signer(house), "_wall", lambda: time.time() + 70)
         await until(lambda: "AKIDOTHER" in str(signer(house).headers(b"GET", "http://h", (), b"")))
         second = await read(house)
 

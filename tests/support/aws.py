@@ -70,6 +70,12 @@ def from_container(key: str, seconds: float, secret: str = SECRET) -> Reply:
     return answer({"AccessKeyId": key, "SecretAccessKey": secret, "Token": TOKEN, "Expiration": expiring(seconds)})
 
 
+def from_machine(key: str, seconds: float) -> Reply:
+    """Answer as a machine's metadata service does when asked for its role's credentials."""
+    times = {"LastUpdated": expiring(0), "Expiration": expiring(seconds)}
+    return answer({"Code": "Success", "AccessKeyId": key, "SecretAccessKey": SECRET, "Token": TOKEN, **times})
+
+
 def from_sts(key: str, seconds: float, action: str = "AssumeRole") -> Reply:
     """Answer as STS does."""
     body = (

@@ -6,14 +6,23 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import pytest
 
+from proxy import settings as config
 from proxy.dialects import CHAT
 from proxy.dialects.base import Answer, Blind, Framing, RequestView
-from proxy.errors import UpstreamBusy, UpstreamConnectFailed, UpstreamCredentials, UpstreamRefused, UpstreamUnexpected
+from proxy.errors import (
+    UpstreamBusy,
+    UpstreamConnectFailed,
+    UpstreamCredentials,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnexpected,
+)
 from proxy.exchange import Outcome
 from proxy.handler import Runtime, attempts
 from proxy.handler.asking import Wish
@@ -24,10 +33,13 @@ from proxy.router import Target
 from proxy.sse.relay import Relay
 from proxy.streaming import Stream
 from proxy.tasks import Tasks
+from proxy.upstream import BedrockSigner
 from tests.support.answers import ERROR_EVENT, FINISH, TOKEN, until
+from tests.support.aws import Aws
 from tests.support.house import chat, settings
 from tests.support.http1 import ChunkedBody
-from tests.support.upstream import DONE, Gate, Hang, Reply, Rst, Upstream, answer, closed_port, stream
+from tests.support.transports import turns
+from tests.support.upstream import DONE, Gate, Hang, Reply, Rst, Upstream, answer, closed_port, stream, verbatim
 from tests.unit.handler.calling import Asked, asked, runtime
 
 CHAT_COMPLETIONS: Final = Match("model", "chat", CHAT, api="chat")
@@ -452,3 +464,21 @@ async def test_cancelled_attempt_says_so_and_gives_everything_back(first: Upstre
         assert going.cancelled()
         assert it.results == [("a", "overloaded" if where == "backoff" else "cancelled")]
         assert it.idle()
+
+
+async def test_nobody_is_left_waiting_for_credentials_when_a_deadline_had_passed_before(
+    first: Upstream, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first.always(verbatim(Hang()))
+    Aws(monkeypatch, tmp_path).container(first.url)
+    built = over(first, retry={"attempts": 1})
+    signer = built.backends["a"].signer = BedrockSigner("a", config.Upstream(kind="bedrock"))
+    async with trying(built) as it:
+        it.stream.failure = UpstreamTimeout("late")
+
+        with pytest.raises(UpstreamTimeout):
+            await it.answer()
+
+        await turns()
+        assert not signer._waiting
+    await signer.close()

@@ -14,9 +14,8 @@ import pytest
 from proxy import settings
 from proxy.errors import BodyTooLarge, UpstreamCredentials
 from proxy.settings import Origin
-from proxy.upstream.bedrock import PAUSE, RENEW_BEFORE, BedrockSigner, signer_of
+from proxy.upstream.bedrock import FRESH, PAUSE, RENEW_BEFORE, BedrockSigner, signer_of
 from tests.support.aws import ACCESS, SECRET, Aws, from_container
-from tests.support.transports import turns
 from tests.support.upstream import Gate, Hang, Upstream, answer, verbatim
 
 AMAZON = Origin("https", "bedrock-runtime.us-east-1.amazonaws.com", 443)
@@ -139,13 +138,10 @@ async def test_nothing_is_searched_again_at_once(aws: Aws) -> None:
             await it.ready()
         aws.keys()
 
-        again = it.signer.ready()
         it.signer.sweep()
 
-        assert again is not None
-        assert again.done()
         with pytest.raises(UpstreamCredentials):
-            again.result()
+            it.signer.ready()
 
 
 async def test_a_later_request_searches_again(aws: Aws) -> None:
@@ -172,7 +168,7 @@ async def test_closing_gives_a_search_up(container: Callable[..., None], upstrea
     async with kept():
         await upstream.reached("asked")
 
-    await upstream.closed()
+    await upstream.closed(within=1)
 
 
 # Renewed.
@@ -191,7 +187,7 @@ async def test_credentials_are_renewed_in_the_background_before_they_expire(
 
         it.wall.move(renewed_after - 30)
         it.signer.sweep()
-        await turns()
+        await it.searched()
         before = len(upstream.requests)
         it.wall.move(60)
         it.signer.sweep()
@@ -210,7 +206,7 @@ async def test_credentials_that_do_not_expire_are_not_renewed(aws: Aws) -> None:
 
         it.wall.move(365 * 86_400)
         it.signer.sweep()
-        await turns()
+        await it.searched()
 
         assert it.signer.ready() is None
         assert it.key == ACCESS
@@ -226,7 +222,7 @@ async def test_old_credentials_serve_while_new_ones_cannot_be_had(container: Cal
         asked = (len(upstream.requests), it.signer.ready(), it.key)
 
         it.signer.sweep()
-        await turns()
+        await it.searched()
         too_early = len(upstream.requests)
         it.wall.move(PAUSE)
         it.signer.sweep()
@@ -258,13 +254,28 @@ async def test_credentials_that_aws_refuses_are_looked_up_again(aws: Aws) -> Non
         aws.set(AWS_ACCESS_KEY_ID="AKIDOTHER")
 
         it.signer.doubt()
+        it.wall.move(FRESH - 5)
         it.signer.sweep()
-        at_once = it.key
-        it.wall.move(PAUSE)
+        await it.searched()
+        too_early = it.key
+        it.wall.move(5)
         it.signer.sweep()
         await it.searched()
 
-        assert (at_once, it.key) == (ACCESS, "AKIDOTHER")
+        assert (too_early, it.key) == (ACCESS, "AKIDOTHER")
+
+
+async def test_a_doubt_does_not_put_off_what_is_due(container: Callable[..., None]) -> None:
+    container(from_container("ASIA1", 60), from_container("ASIA1", 60), from_container("ASIA2", HOUR))
+    async with kept() as it:
+        await it.ready()
+        it.wall.move(45)
+
+        it.signer.doubt()
+        it.signer.sweep()
+        await it.searched()
+
+        assert it.key == "ASIA2"
 
 
 async def test_a_refused_bearer_token_is_not_looked_up_again(aws: Aws) -> None:
@@ -274,9 +285,9 @@ async def test_a_refused_bearer_token_is_not_looked_up_again(aws: Aws) -> None:
         aws.set(AWS_BEARER_TOKEN_BEDROCK="key-2")
 
         it.signer.doubt()
-        it.wall.move(PAUSE)
+        it.wall.move(FRESH)
         it.signer.sweep()
-        await turns()
+        await it.searched()
 
         assert it.signer.headers(b"POST", URL, (), b"") == ((b"Authorization", b"Bearer key-1"),)
 

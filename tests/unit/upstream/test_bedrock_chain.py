@@ -16,7 +16,7 @@ from proxy.settings import Origin
 from proxy.tasks import Tasks
 from proxy.upstream import bedrock_chain
 from proxy.upstream.bedrock_chain import Access, Bearer, Given, NoAccess, Search, Signature
-from tests.support.aws import ACCESS, ROLE, SECRET, TOKEN, Aws, from_container, from_sts, sts_refuses
+from tests.support.aws import ACCESS, ROLE, SECRET, TOKEN, Aws, from_container, from_machine, from_sts, sts_refuses
 from tests.support.bedrock import signed_with, signer_of
 from tests.support.http1 import Head
 from tests.support.steps import RequestSeen
@@ -183,6 +183,19 @@ async def test_a_web_identity_is_exchanged(aws: Aws, upstream: Upstream, tmp_pat
 
     assert b"WebIdentityToken=a.web.identity" in (await upstream.request()).body
     assert access_key(found) == "ASIAWEB"
+
+
+async def test_the_machine_s_own_role_is_asked_for(aws: Aws, upstream: Upstream) -> None:
+    told = from_machine("ASIAMACHINE", 3600)
+    upstream.script(answer(b"a-token"), answer(b"the-role"), told)
+    aws.unset("AWS_EC2_METADATA_DISABLED")
+    aws.set(AWS_EC2_METADATA_SERVICE_ENDPOINT=upstream.url, AWS_REGION="us-east-1")
+
+    found = await find()
+
+    assert [request.method for request in upstream.requests] == ["PUT", "GET", "GET"]
+    assert (access_key(found), found.found_in) == ("ASIAMACHINE", "iam-role")
+    assert found.expires is not None
 
 
 async def test_credentials_that_live_for_weeks_are_not_watched(aws: Aws, upstream: Upstream) -> None:
