@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from statistics import median
 from typing import Any
 
@@ -19,8 +20,12 @@ from tests.support.google import BLOCKED, CALLS, HI, MODEL, OVERLOADED, STOP, TH
 from tests.support.house import KEY, House, open_house
 from tests.support.upstream import Drip, Fin, Gate, Hang, Pause, Reply, Rst, Upstream, answer, stream, verbatim
 
-# The client derives a class from aiohttp's session, which aiohttp advises against.
-pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
+pytestmark = [
+    # The client derives a class from aiohttp's session, which aiohttp advises against,
+    pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),
+    # and leaves the connection of a stream that failed to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed connection:ResourceWarning"),
+]
 
 CLOCKS = {"commit_after": "200ms", "keepalive_interval": "100ms"}
 WEATHER = types.Tool(
@@ -33,6 +38,13 @@ WEATHER = types.Tool(
         )
     ]
 )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """What a test's client has left lying is collected here and not in another test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

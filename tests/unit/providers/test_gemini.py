@@ -77,6 +77,7 @@ def test_no_body_need_name_the_model() -> None:
     [
         (400, error(400, "INVALID_ARGUMENT"), Refusal("refused", transient=False)),
         (400, error(400, "INVALID_ARGUMENT", "API_KEY_INVALID"), Refusal("credentials", transient=True)),
+        (400, error(400, "INVALID_ARGUMENT", "API_KEY_EXPIRED"), Refusal("credentials", transient=True)),
         (400, [error(400, "INVALID_ARGUMENT", "API_KEY_INVALID")], Refusal("credentials", transient=True)),
         (400, {"error": {"details": [7, {"reason": []}]}}, Refusal("refused", transient=False)),
         (400, {"error": {"details": 7}}, Refusal("refused", transient=False)),
