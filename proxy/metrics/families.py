@@ -54,6 +54,14 @@ class Family(ABC, Generic[Cell]):
         return labels
 
     @abstractmethod
+    def copy(self) -> Self:
+        """Return an independent family with the same series."""
+
+    @abstractmethod
+    def absorb(self, series: Iterable[tuple[Sequence[str], Cell]]) -> None:
+        """Add what the same family of another process holds."""
+
+    @abstractmethod
     def metric(self) -> Metric:
         """Return the family's present state in the form that `generate_latest` takes."""
 
@@ -61,7 +69,25 @@ class Family(ABC, Generic[Cell]):
     def _zero(self) -> Cell: ...
 
 
-class Counter(Family[float]):
+class _Numbers(Family[float]):
+    """A family whose cells are plain numbers."""
+
+    __slots__ = ()
+
+    def copy(self) -> Self:
+        twin = type(self)(self.name, self.help, self.labels, max_series=self.max_series)
+        twin.cells = self.cells.copy()
+        return twin
+
+    def absorb(self, series: Iterable[tuple[Sequence[str], float]]) -> None:
+        for labels, value in series:
+            self.cells[self.seen(tuple(labels))] += value
+
+    def _zero(self) -> float:
+        return 0
+
+
+class Counter(_Numbers):
     """A number that only grows. The name ends in `_total`."""
 
     __slots__ = ()
@@ -73,23 +99,14 @@ class Counter(Family[float]):
         except KeyError:
             self.cells[self.seen(labels, times)] += amount
 
-    def copy(self) -> Self:
-        """Return an independent counter with the same series."""
-        twin = type(self)(self.name, self.help, self.labels, max_series=self.max_series)
-        twin.cells = self.cells.copy()
-        return twin
-
     def metric(self) -> Metric:
         family = CounterMetricFamily(self.name, self.help, labels=self.labels)
         for labels, value in self.cells.items():
             family.add_metric(labels, value)
         return family
 
-    def _zero(self) -> float:
-        return 0
 
-
-class Gauge(Family[float]):
+class Gauge(_Numbers):
     """A number that is counted anew at each scrape. A series once seen stays, at zero."""
 
     __slots__ = ()
@@ -105,9 +122,6 @@ class Gauge(Family[float]):
         for labels, value in self.cells.items():
             family.add_metric(labels, value)
         return family
-
-    def _zero(self) -> float:
-        return 0
 
 
 class Histogram(Family[list[float]]):
@@ -155,10 +169,15 @@ class Histogram(Family[list[float]]):
         cell[-1] += total
 
     def copy(self) -> Self:
-        """Return an independent histogram with the same series."""
         twin = type(self)(self.name, self.help, self.labels, bounds=self._bounds, max_series=self.max_series)
         twin.cells = {labels: cell.copy() for labels, cell in self.cells.items()}
         return twin
+
+    def absorb(self, series: Iterable[tuple[Sequence[str], Sequence[float]]]) -> None:
+        for labels, other in series:
+            cell = self.cells[self.seen(tuple(labels))]
+            for index, count in enumerate(other):
+                cell[index] += count
 
     def metric(self) -> Metric:
         family = HistogramMetricFamily(self.name, self.help, labels=self.labels)

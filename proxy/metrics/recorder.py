@@ -23,6 +23,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from proxy import __version__
 from proxy.exchange import Exchange
 from proxy.metrics.families import Counter, Gauge, Histogram, Labels
+from proxy.metrics.snapshot import Others, Snapshot
 from proxy.metrics.streams import NONE, StreamTotals
 from proxy.metrics.tally import Kind, Tallies, Tally
 from proxy.metrics.totals import OWN_TIME_BUCKETS, RequestTotals, UpstreamTotals
@@ -39,8 +40,9 @@ class Metrics:
 
     *live* yields the exchanges that run: each from its admission until the loop callback in which `record` gets it, and not
     after, or it would be counted twice. *circuits* maps upstreams to 0 (closed), 1 (half open) or 2 (open);
-    *log_lines_dropped* says how many lines the log has lost, *draining* whether the process is about to end. All of them
-    are read at each scrape and may be set later.
+    *log_lines_dropped* says how many lines the log has lost, *draining* whether the process is about to end, *others* yields
+    what other processes have counted that are to be shown as one with this one. All of them are read at each scrape and may
+    be set later.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Metrics:
         log_lines_dropped: Callable[[], int] = int,
         usage_rows_dropped: Callable[[], int] = int,
         draining: Callable[[], bool] = bool,
+        others: Callable[[], Iterable[Snapshot]] = tuple,
     ) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
         self.live = live
@@ -59,6 +62,7 @@ class Metrics:
         self.log_lines_dropped = log_lines_dropped
         self.usage_rows_dropped = usage_rows_dropped
         self.draining = draining
+        self.others = others
         self._last_reload_success = True
         self._streams = StreamTotals()
         self._requests = RequestTotals()
@@ -104,16 +108,16 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Yield our own metrics; the registry calls this."""
         # Built whole before the first yield: an exchange that ends during the scrape is live or folded, never both.
-        self._tallies.fold()
-        yield from self._with_live_streams()
-        for family in self._families():
-            yield family.metric()
-        yield self._overflow()
-        yield self._circuit_state()
+        others = Others(self.others())
+        families = self._families()
+        for family in families:
+            yield others.added(family).metric()
+        yield _overflow(others.overflow(families))
+        yield _circuit_state(others.worst(self.circuits()))
         yield CounterMetricFamily(
             "llm_proxy_log_lines_dropped_total",
             "Log lines lost because they could not be written in time.",
-            value=self.log_lines_dropped(),
+            value=self.log_lines_dropped() + others.log_lines_dropped,
         )
         yield CounterMetricFamily(
             "llm_proxy_usage_rows_dropped_total",
@@ -132,41 +136,54 @@ class Metrics:
         )
         yield _build_info()
 
+    def snapshot(self) -> Snapshot:
+        """Return everything as it is now, for another process that shows several as one."""
+        families = self._families()
+        return {
+            "counted": {family.name: list(family.cells.items()) for family in families if not isinstance(family, Gauge)},
+            "present": {family.name: list(family.cells.items()) for family in families if isinstance(family, Gauge)},
+            "folded": {family.name: family.folded for family in families if family.folded},
+            "circuits": dict(self.circuits()),
+            "log_lines_dropped": self.log_lines_dropped(),
+        }
+
     def _fold(self, kind: Kind, tally: Tally) -> None:
         self._requests.fold(kind, tally)
         self._upstreams.fold(kind, tally)
 
-    def _with_live_streams(self) -> list[Metric]:
+    def _families(self) -> tuple[Counter | Gauge | Histogram, ...]:
+        """Return everything that is counted by series, what still runs included."""
+        self._tallies.fold()
         totals = self._streams.copy()
         running = list(self.live())
         for exchange in running:
             totals.add(exchange)
         self._in_flight.count((exchange.route, exchange.upstream or NONE) for exchange in running if exchange.stream)
-        return [self._in_flight.metric(), *(family.metric() for family in totals.families)]
+        return (
+            self._in_flight, *totals.families, *self._requests.families, *self._upstreams.families, *self._process.families,
+        )  # fmt: skip
 
-    def _families(self) -> tuple[Counter | Histogram, ...]:
-        return (*self._requests.families, *self._upstreams.families, *self._process.families)
 
-    def _overflow(self) -> Metric:
-        metric = CounterMetricFamily(
-            "llm_proxy_label_overflow_total",
-            "Measurements folded into the label value other because a metric had too many series.",
-            labels=("metric",),
-        )
-        for family in (*self._families(), *self._streams.families):
-            if family.folded:
-                metric.add_metric((family.name,), family.folded)
-        return metric
+def _overflow(folded: Mapping[str, int]) -> Metric:
+    metric = CounterMetricFamily(
+        "llm_proxy_label_overflow_total",
+        "Measurements folded into the label value other because a metric had too many series.",
+        labels=("metric",),
+    )
+    for name, count in folded.items():
+        metric.add_metric((name,), count)
+    return metric
 
-    def _circuit_state(self) -> Metric:
-        metric = GaugeMetricFamily(
-            "llm_proxy_circuit_state",
-            "Whether an upstream is used (0, closed), tried with single requests (1, half open) or left alone (2, open).",
-            labels=("upstream",),
-        )
-        for upstream, state in self.circuits().items():
-            metric.add_metric((upstream,), state)
-        return metric
+
+def _circuit_state(circuits: Mapping[str, float]) -> Metric:
+    metric = GaugeMetricFamily(
+        "llm_proxy_circuit_state",
+        "Whether an upstream is used (0, closed), tried with single requests (1, half open) or left alone (2, open).",
+        labels=("upstream",),
+    )
+    for upstream, state in circuits.items():
+        metric.add_metric((upstream,), state)
+    return metric
 
 
 class _One:
