@@ -28,17 +28,23 @@ HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-store", "X-Content-Typ
 Page = Callable[[], Awaitable[web.Response]]
 
 
+async def _is_fresh(_path: str) -> None:
+    """Views that look at their own process need not ask anybody."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Views:
     """What the pages show, asked for anew at each request.
 
-    `ready` returns `ready` or a word for why not (`starting`, `draining`); `config` has its secrets masked already.
+    `ready` returns `ready` or a word for why not (`starting`, `draining`); `config` has its secrets masked already. `refresh`
+    is awaited with a page's path before that is rendered: it gets what the others, and the metrics, cannot know by themselves.
     """
 
     ready: Callable[[], str]
     upstreams: Callable[[], Sequence[Mapping[str, Any]]]
     streams: Callable[[], Sequence[Mapping[str, Any]]]
     config: Callable[[], Mapping[str, Any]]
+    refresh: Callable[[str], Awaitable[None]] = _is_fresh
 
 
 class AdminListener:
@@ -82,6 +88,7 @@ class AdminListener:
             response.headers["Allow"] = ", ".join(METHODS)
             return response
         try:
+            await self._views.refresh(request.path)
             return await page()
         except Exception:
             log.exception("an admin page failed", extra={"path": request.path})

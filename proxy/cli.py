@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_server_commands(command)
     _add_client_commands(command)
+    worker = commands.add_parser("worker")  # without a line in the help: only a supervisor can start one
+    worker.set_defaults(run=_worker)
+    worker.add_argument("files", type=int, nargs=3)
     return parser
 
 
@@ -101,6 +104,12 @@ def _serve(arguments: argparse.Namespace) -> int:
         return server.run(lambda: load(arguments.config, os.environ, options=options))
     except SettingsError as exc:
         return _refuse(str(exc))
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from proxy import worker
+
+    return worker.run(*arguments.files)
 
 
 def _check(arguments: argparse.Namespace) -> int:

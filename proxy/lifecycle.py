@@ -27,12 +27,29 @@ class InFlight(Protocol):
     slot: str  # the subject whose slot it holds; empty: nobody's yet
 
 
+class Peers(Protocol):
+    """The other workers of this proxy, as far as a subject's slots and streams are concerned."""
+
+    def leased(self, subject: str) -> int:
+        """Return how many slots of *subject* this process may use without asking."""
+        ...
+
+    async def lease(self, subject: str, limit: int) -> bool:
+        """Get more of them, of *limit* in all processes together; False if none is left."""
+        ...
+
+    async def end(self, subject: str, request_id: str) -> int:
+        """End the streams of *subject* under that id in all other processes, and return how many there were."""
+        ...
+
+
 class Lifecycle:
     """Admits requests and keeps account of them. Slots are given back in the handler's `finally`, whatever happened."""
 
     def __init__(self, max_streams: int) -> None:
         self.state = State.STARTING
         self.max_streams = max_streams
+        self.peers: Peers | None = None
         self._in_flight: dict[InFlight, None] = {}
         self._subjects: dict[str, int] = {}
         self._idle: asyncio.Event | None = None  # what somebody waits on until nothing is in flight
@@ -68,6 +85,20 @@ class Lifecycle:
         if held >= limit:
             raise TooManyStreamsOfSubject(f"{limit} requests in flight for this subject", retry_after=1)
         self._subjects[subject] = held + 1
+
+    def held(self, subject: str) -> int:
+        """Return how many slots *subject* has taken."""
+        return self._subjects.get(subject, 0)
+
+    async def share_subject(self, subject: str, limit: int) -> None:
+        """Make sure that the slots taken for *subject* are within what it may have in all processes together.
+
+        Raises TooManyStreamsOfSubject. The slot that `admit_subject` has taken stays taken until it is released.
+        """
+        peers = self.peers
+        while peers is not None and self.held(subject) > peers.leased(subject):
+            if not await peers.lease(subject, limit) and self.held(subject) > peers.leased(subject):
+                raise TooManyStreamsOfSubject(f"{limit} requests in flight for this subject", retry_after=1)
 
     def release(self, request: InFlight) -> None:
         """Give a request's slot back. Idempotent."""

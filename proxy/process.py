@@ -31,12 +31,24 @@ def signals(stop: Callable[[int], None], reload: Callable[[], None]) -> Iterator
             loop.remove_signal_handler(number)
 
 
-def listen(address: Address) -> socket.socket:
-    """Return a bound socket. Raises OSError whose text names the address."""
+def listen_shared(address: Address, count: int) -> list[socket.socket]:
+    """Return *count* bound sockets of one port, over which the kernel spreads connections. Raises OSError like `listen`."""
+    with listen(address) as probe:  # held meanwhile: the others alone would share the port with any program that shares it too
+        host, port = probe.getsockname()[:2]
+        with contextlib.ExitStack() as failed:
+            listeners = [failed.enter_context(listen(Address(host, port), shared=True)) for _ in range(count)]
+            failed.pop_all()
+            return listeners
+
+
+def listen(address: Address, *, shared: bool = False) -> socket.socket:
+    """Return a bound socket, for a *shared* port if all of its sockets are. Raises OSError whose text names the address."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # inherited by every accepted socket
         listener.bind((address.host, address.port))
     except OSError as exc:

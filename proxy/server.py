@@ -11,30 +11,32 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
+import socket
 import ssl
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser
 
-from proxy import __version__
+from proxy import __version__, supervisor
 from proxy.access_log import AccessLog
 from proxy.admin import AdminListener, Views
 from proxy.banner import banner
 from proxy.downstream import PublicServer
 from proxy.errors import Drained
 from proxy.exchange import Exchange
-from proxy.handler import Call, Current, Handler, Recorder, Runtime, build, live
+from proxy.handler import Current, Handler, Recorder, Runtime, build, live
 from proxy.lifecycle import Lifecycle, State
-from proxy.logs import LineWriter, configure
+from proxy.logs import LineWriter, configure, style
 from proxy.metrics import Metrics
 from proxy.process import affordable_streams, listen, signals, url
-from proxy.settings import Address, Settings, SettingsError
+from proxy.reloading import Reloading
+from proxy.settings import Address, Settings
 from proxy.simulator import Simulator
 from proxy.store import UsageWriter, open_database
 from proxy.streaming import Stream, Ticker, period_for
@@ -57,13 +59,36 @@ def run(load: Callable[[], Settings]) -> int:
     """Serve until told to stop; returns the exit code. Raises SettingsError before anything listens."""
     settings = load()
     if settings.workers > 1:
-        print(
-            "llm-proxy: this version serves with one process: set workers: 1, and start several replicas instead", file=sys.stderr
-        )
-        return 2
-    factory = uvloop.new_event_loop if uvloop is not None else None
-    with asyncio.Runner(loop_factory=factory) as runner:
+        return supervisor.run(settings, load, introduce)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(settings, load))
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the event loop of a process that serves; None for the standard one."""
+    return uvloop.new_event_loop if uvloop is not None else None
+
+
+def introduce(settings: Settings, listening: str, admin: str) -> None:
+    """Tell whoever started it what listens, unless this is a machine that reads JSON."""
+    if sys.stderr.isatty() or settings.log.format != "json":
+        simulated = tuple(name for name, upstream in settings.upstreams.items() if upstream.kind == "simulator")
+        print(banner(settings, listening=listening, admin=admin, simulated=simulated), file=sys.stderr, flush=True)
+
+
+def settle() -> None:
+    """Tell the collector that what lives as long as the process need not be looked at again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a worker gets from its supervisor in place of what a process alone opens itself."""
+
+    listener: socket.socket
+    log_turns: int  # see LineWriter
 
 
 async def _serve(settings: Settings, load: Callable[[], Settings]) -> int:
@@ -75,11 +100,8 @@ async def _serve(settings: Settings, load: Callable[[], Settings]) -> int:
             await server.close()
             print(f"llm-proxy: cannot listen: {exc.strerror or exc}", file=sys.stderr)
             return 1
-        if sys.stderr.isatty() or settings.log.format != "json":
-            print(server.banner(), file=sys.stderr, flush=True)
-        gc.collect()
-        gc.freeze()  # what lives as long as the process need not be looked at again and again
-        gc.set_threshold(10_000, 20, 50)
+        introduce(settings, url(*server.address), server.admin_url)
+        settle()
         try:
             await server.serve()
         finally:
@@ -90,18 +112,24 @@ async def _serve(settings: Settings, load: Callable[[], Settings]) -> int:
 class Server:
     """One process. Tests start the proxy through here too, because aiohttp's own test server hides what it switches on."""
 
-    def __init__(self, settings: Settings, load: Callable[[], Settings] | None = None, *, log_to: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[], Settings] | None = None,
+        *,
+        log_to: int | None = None,
+        place: Place | None = None,
+    ) -> None:
         if HttpRequestParser.__module__ != "aiohttp._http_parser":
             raise RuntimeError("aiohttp's C parser is missing: install a binary wheel, and unset AIOHTTP_NO_EXTENSIONS")
         self.settings = settings
-        self._load = load
+        self._place = place
         self.address: tuple[str, int] = ("", 0)
         self.admin_url = ""
         self.lifecycle = Lifecycle(min(settings.limits.streams, affordable_streams()))
         self._tasks = Tasks()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._reloading = asyncio.Lock()
         self._graceful = True
         self._simulators: dict[str, Simulator] = {}
         self._simulated: dict[str, str] = {}
@@ -110,7 +138,9 @@ class Server:
         self._network = Network(Addresses(asyncio.get_running_loop()), tls)
         self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.metrics = Metrics(live=self._live, circuits=self._circuits, draining=lambda: self.lifecycle.draining)
-        self._writer = LineWriter(log_to if log_to is not None else sys.stdout.fileno())
+        self._reloading = Reloading(load, self.metrics, self.put_in_force)
+        turns = place.log_turns if place is not None else None
+        self._writer = LineWriter(log_to if log_to is not None else sys.stdout.fileno(), turns=turns)
         self.metrics.log_lines_dropped = lambda: self._writer.dropped
 
     # ---- life
@@ -118,9 +148,8 @@ class Server:
     async def start(self) -> None:
         """Open everything; when it returns, requests are served. On failure call `close`."""
         settings = self.settings
-        fmt = _log_format(settings)
+        fmt, colour = style(settings.log.format)
         self._writer.start()
-        colour = fmt == "text" and "NO_COLOR" not in os.environ and (sys.stdout.isatty() or "FORCE_COLOR" in os.environ)
         restore = configure(fmt, settings.log.level, self._writer, colour=colour)
         self._closers.append(_as_closer(restore))
         await self._start_simulators(settings)
@@ -142,11 +171,9 @@ class Server:
             max_line_size=16384,
             max_field_size=16384,
         )
-        views = Views(ready=self._ready_word, upstreams=self._upstreams, streams=self._streams, config=self._config)
-        admin = AdminListener(settings.admin.listen, self.metrics, views)
-        self._closers.append(admin.close)  # also one that could not listen has something to close
-        self.admin_url = "http://" + await admin.start()
-        self._listener = listen(settings.listen)
+        if self._place is None:
+            await self._open_admin(settings.admin.listen)
+        self._listener = self._place.listener if self._place is not None else listen(settings.listen)
         self._runner = web.ServerRunner(self._public, shutdown_timeout=0.1)
         await self._runner.setup()
         self._closers.append(self._runner.cleanup)
@@ -201,35 +228,22 @@ class Server:
         self._simulators.clear()
         self._writer.stop()
 
+    def stop(self, *, grace: bool) -> None:
+        """End what `serve` does, with or without the time that a load balancer needs; asked for again, nothing changes."""
+        if not self._stopping.is_set():
+            self._graceful = grace
+            self._stopping.set()
+
+    def hurry(self) -> None:
+        """End without waiting for what runs."""
+        self._hurry.set()
+
     async def reload(self) -> bool:
         """Read the configuration again and put it in force for new requests; a bad one leaves the old one running."""
-        if self._load is None:
-            return False
-        async with self._reloading:
-            try:
-                settings = await asyncio.to_thread(self._load)
-            except SettingsError as exc:
-                return self._not_reloaded([str(each) for each in exc.problems])
-            if settings.anonymous_allowed and not settings.auth.allow_anonymous and not Address(*self.address).is_loopback:
-                # the file may name another address, but this is the one that is listened on
-                return self._not_reloaded(
-                    [f"auth: it has no credentials, and {url(*self.address)} can be reached from elsewhere"]
-                )
-            await self._put_in_force(settings)
-            return True
+        return await self._reloading.reload(self.settings, Address(*self.address))
 
-    def _not_reloaded(self, problems: list[str]) -> bool:
-        self.metrics.config_reloaded(success=False)
-        log.error("configuration not reloaded, the old one stays in force", extra={"problems": problems})
-        return False
-
-    async def _put_in_force(self, settings: Settings) -> None:
-        if (settings.listen, settings.admin, settings.workers) != (
-            self.settings.listen,
-            self.settings.admin,
-            self.settings.workers,
-        ):
-            log.warning("listen, admin.listen and workers take effect after a restart only")
+    async def put_in_force(self, settings: Settings) -> None:
+        """Serve new requests under *settings*; those that run end under what they began with."""
         await self._start_simulators(settings)
         runtime = self._build(settings)
         await runtime.start()
@@ -237,12 +251,10 @@ class Server:
         self.lifecycle.max_streams = min(settings.limits.streams, affordable_streams())
         self.ticker.period = period_for(_durations(settings))
         self._tasks.spawn(self._current.swap(runtime), name="retire the old configuration")
-        self.metrics.config_reloaded(success=True)
-        log.info("configuration reloaded", extra={"source": settings.source})
 
-    def banner(self) -> str:
-        """Return what to tell whoever started it."""
-        return banner(self.settings, listening=url(*self.address), admin=self.admin_url, simulated=tuple(self._simulated))
+    def end_streams(self, subject: str, request_id: str) -> int:
+        """End the streams that *subject* has here under that id, and return how many there were."""
+        return self._handler.end(subject, request_id)
 
     # ---- parts
 
@@ -254,6 +266,12 @@ class Server:
         self._closers.append(writer.close)
         self.metrics.usage_rows_dropped = lambda: writer.dropped
         return writer
+
+    async def _open_admin(self, address: Address) -> None:
+        views = Views(ready=self._ready_word, upstreams=self.upstreams, streams=self.streams, config=self._config)
+        admin = AdminListener(address, self.metrics, views)
+        self._closers.append(admin.close)  # also one that could not listen has something to close
+        self.admin_url = "http://" + await admin.start()
 
     def _build(self, settings: Settings) -> Runtime:
         return build(settings, self._simulated, self._network)
@@ -303,27 +321,13 @@ class Server:
         state = self.lifecycle.state
         return state.value if state is not State.STOPPED else State.DRAINING.value
 
-    def _upstreams(self) -> list[dict[str, Any]]:
-        runtime = self._current.runtime
-        views = runtime.health.snapshot(time.monotonic())
-        return [
-            {
-                "name": name,
-                "kind": runtime.settings.upstreams[name].kind,
-                "state": view.state.name.lower(),
-                "failures": view.failures,
-                "open_for_s": round(view.open_for, 1),
-                "cooling_for_s": round(view.cooling_for, 1),
-                "in_use": runtime.backends[name].pool.in_use,
-                "idle": runtime.backends[name].pool.idle,
-            }
-            for name, view in views.items()
-        ]
+    def upstreams(self) -> list[dict[str, Any]]:
+        """Return what `/upstreams` shows."""
+        return live.upstreams(self._current.runtime, time.monotonic())
 
-    def _streams(self) -> list[dict[str, Any]]:
-        now = time.monotonic()
-        views = (live.view(call, now) for call in self.lifecycle.in_flight if isinstance(call, Call))
-        return [view for view in views if view is not None]
+    def streams(self) -> list[dict[str, Any]]:
+        """Return what `/streams` shows."""
+        return live.streams(self.lifecycle.in_flight, time.monotonic())
 
     def _config(self) -> dict[str, Any]:
         return {"version": __version__, "source": self.settings.source, "config": self.settings.masked()}
@@ -342,9 +346,8 @@ class Server:
 
     def _on_stop(self, number: int) -> None:
         if self._stopping.is_set():
-            self._hurry.set()
-        self._graceful = number == signal.SIGTERM
-        self._stopping.set()
+            self.hurry()
+        self.stop(grace=number == signal.SIGTERM)
 
     def _on_reload(self) -> None:
         if self.lifecycle.state is not State.READY:
@@ -360,12 +363,6 @@ def _durations(settings: Settings) -> Iterator[float]:
             streaming.response_timeout, streaming.idle_timeout, streaming.content_timeout, streaming.json_keepalive_after, streaming.drain_limit,
         )  # fmt: skip
     yield from (settings.limits.header_timeout, settings.limits.write_stall, settings.limits.stream_age)
-
-
-def _log_format(settings: Settings) -> Any:
-    if settings.log.format != "auto":
-        return settings.log.format
-    return "text" if sys.stdout.isatty() else "json"
 
 
 def _as_closer(function: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:

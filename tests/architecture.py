@@ -20,9 +20,11 @@ STREET: Final = (
     "__main__",
     "cli",
     "doctor",
+    "worker",
     "server",  # the only composition root: nothing below it builds the house
     "banner",
     "supervisor",
+    "reloading",
     "simulator",
     "admin",
     "handler",

@@ -110,6 +110,16 @@ class Handler:
         headers = [(b"X-Request-Id", exchange.request_id.encode()), *runtime.cors.headers(None)]
         return refusal(error, runtime.fallback_dialect, exchange.request_id, headers)
 
+    def end(self, slot: str, request_id: str) -> int:
+        """End the streams that the subject with *slot* has here under that id, and return how many there were."""
+        stopped = 0
+        for other in self._lifecycle.of_subject(slot, request_id):
+            stream = getattr(other, "stream", None)
+            if isinstance(stream, Stream):
+                stream.fail(Stopped())
+                stopped += 1
+        return stopped
+
     # ---- the line
 
     async def _serve(self, call: Call) -> Sent:
@@ -144,17 +154,15 @@ class Handler:
         if match.page == "ping":
             return pages.ping(call)
         if match.page == "stop":
-            return self._stop(call, match.rest)
+            return await self._stop(call, match.rest)
         return await pages.test_stream(call)
 
-    def _stop(self, call: Call, wanted: bytes) -> Sent:
-        """End the caller's own streams under an id, and with them the upstream calls."""
-        stopped = 0
-        for other in self._lifecycle.of_subject(call.slot, wanted.decode("latin-1")):
-            stream = getattr(other, "stream", None)
-            if isinstance(stream, Stream):
-                stream.fail(Stopped())
-                stopped += 1
+    async def _stop(self, call: Call, wanted: bytes) -> Sent:
+        """End the caller's own streams under an id, wherever they run, and with them the upstream calls."""
+        request_id, peers = wanted.decode("latin-1"), self._lifecycle.peers
+        stopped = self.end(call.slot, request_id)
+        if peers is not None:
+            stopped += await peers.end(call.slot, request_id)
         if not stopped:
             raise NotFound(public="No stream of yours runs under this id.")
         return pages.answer_json(call, 200, {"stopped": stopped})
@@ -180,6 +188,8 @@ class Handler:
         call.exchange.subject = principal.subject
         self._lifecycle.admit_subject(principal.slot, principal.max_streams)
         call.principal, call.slot = principal, principal.slot  # from here on its slot is held
+        if self._lifecycle.peers is not None:
+            await self._lifecycle.share_subject(principal.slot, principal.max_streams)
 
     async def _model(self, call: Call, match: Match) -> Sent:
         runtime, exchange = call.runtime, call.exchange

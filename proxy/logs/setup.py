@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from traceback import walk_tb
 from types import TracebackType
@@ -22,6 +23,13 @@ OURS: Final = "proxy"
 WITHHELD: Final = "library message withheld"
 MAX_FRAMES: Final = 25
 MAX_TEXT: Final = 2048
+
+
+def style(configured: str) -> tuple[Format, bool]:
+    """Return the log's format, which may be configured as `auto`, and whether it is in colour."""
+    terminal = sys.stdout.isatty()
+    fmt: Format = "text" if configured == "text" or (configured == "auto" and terminal) else "json"
+    return fmt, fmt == "text" and "NO_COLOR" not in os.environ and (terminal or "FORCE_COLOR" in os.environ)
 
 
 def configure(fmt: Format, level: str, writer: LineWriter, *, colour: bool = False) -> Callable[[], None]:

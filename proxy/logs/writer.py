@@ -6,9 +6,12 @@ What speaks to a person (the banner, errors of the command line) is not a log an
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import select
 import threading
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 CAPACITY: Final = 1024 * 1024  # bytes kept while the sink takes nothing
@@ -28,11 +31,13 @@ class LineWriter:
     """A bounded buffer of lines in front of a file descriptor. Started once and stopped once.
 
     `write` may be called from any thread, before `start` too. The descriptor stays the caller's: it is neither closed nor
-    made non-blocking, which other processes that share it would feel.
+    made non-blocking, which other processes that share it would feel. Those that write into the same sink share a file *turns*,
+    which is locked for each batch: a pipe would mix what is longer than a page.
     """
 
-    def __init__(self, sink: int | HasFileno, *, capacity: int = CAPACITY) -> None:
+    def __init__(self, sink: int | HasFileno, *, capacity: int = CAPACITY, turns: int | None = None) -> None:
         self._fd = sink if isinstance(sink, int) else sink.fileno()
+        self._turns = turns
         self._lock = threading.Lock()
         # Two fixed buffers, one filled while the other is written: no memory is allocated per line, none beyond these.
         # Their first byte is a line feed, written only to end a line of which the sink got no more than a part.
@@ -97,10 +102,22 @@ class LineWriter:
                 self._filling, self._used = self._spare, 1
                 self._some.clear()
                 self._hurry.clear()
-            self._put(full, used)
+            with self._turn():
+                self._put(full, used)
             self._spare = full
             if self._stopping and self._used == 1:
                 return
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._turns is None:
+            yield
+            return
+        fcntl.lockf(self._turns, fcntl.LOCK_EX)  # the kernel's: it is free again when its process has died
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._turns, fcntl.LOCK_UN)
 
     def _put(self, data: bytearray, end: int) -> None:
         """Write the lines in *data*. On any failure the rest is lost; the next batch tries the sink again."""

@@ -52,7 +52,6 @@ class Metrics:
         live: Live = tuple,
         circuits: Circuits = dict,
         log_lines_dropped: Callable[[], int] = int,
-        usage_rows_dropped: Callable[[], int] = int,
         draining: Callable[[], bool] = bool,
         others: Callable[[], Iterable[Snapshot]] = tuple,
     ) -> None:
@@ -60,7 +59,7 @@ class Metrics:
         self.live = live
         self.circuits = circuits
         self.log_lines_dropped = log_lines_dropped
-        self.usage_rows_dropped = usage_rows_dropped
+        self.usage_rows_dropped: Callable[[], int] = int  # set where there is a usage store
         self.draining = draining
         self.others = others
         self._last_reload_success = True

@@ -153,6 +153,10 @@ class Settings(Section):
         """Whether a request without a credential is served; without `allow_anonymous` that means on loopback only."""
         return self.auth.allow_anonymous or not self.auth.configured
 
+    def exposed_at(self, address: Address) -> bool:
+        """Tell whether everybody who reaches *address* would be served although nobody has asked for that."""
+        return self.anonymous_allowed and not self.auth.allow_anonymous and not address.is_loopback
+
     def streaming_for(self, model: Model) -> Streaming:
         """Return the clocks of *model*: its own where it has any, the general ones otherwise."""
         return model.streaming.over(self.streaming)

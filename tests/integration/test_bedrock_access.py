@@ -257,7 +257,7 @@ async def test_a_reload_searches_anew(aws: Aws, upstream: Upstream) -> None:
     async with open_house(configured) as house:
         await read(house)
         aws.set(AWS_ACCESS_KEY_ID="AKIDOTHER")
-        await house.server._put_in_force(configured)
+        await house.server.put_in_force(configured)
 
         await read(house)
 

@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,18 @@ async def test_pages_are_json_for_machines_and_people(house: House, client: Clie
 
     assert response.headers["Content-Type"] == "application/json"
     assert text == json.dumps({"status": "ready"}, indent=2) + "\n"
+
+
+async def test_what_a_page_shows_is_got_before_it_is_rendered(house: House, client: ClientSession) -> None:
+    asked = []
+
+    async def refresh(path: str) -> None:
+        asked.append(path)
+        house.upstreams = [{"name": "fresh"}]
+
+    house.listener._views = replace(house.listener._views, refresh=refresh)
+
+    async with client.get(house.url + "/upstreams") as response:
+        shown = await response.json()
+
+    assert (asked, shown) == (["/upstreams"], [{"name": "fresh"}])

@@ -245,3 +245,59 @@ def test_a_subject_finds_its_own_requests_by_their_id() -> None:
 
     assert lifecycle.of_subject("api_key:ann", "r") == [mine]
     assert lifecycle.of_subject("api_key:ann", "s") == []
+
+
+class Lender:
+    """Other workers that lend so many slots, one at a time."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.lent = 0
+        self.questions = 0
+
+    def leased(self, subject: str) -> int:
+        return self.lent if subject == "ann" else 0
+
+    async def lease(self, subject: str, limit: int) -> bool:
+        assert (subject, limit) == ("ann", 9)
+        self.questions += 1
+        more = self.lent < self.slots
+        self.lent += more
+        return more
+
+    async def end(self, _subject: str, _request_id: str) -> int:
+        return 0
+
+
+async def test_a_subject_has_what_all_processes_together_leave_it() -> None:
+    lifecycle = Lifecycle(10)
+    lifecycle.peers = lender = Lender(2)
+    for _ in range(2):
+        lifecycle.admit_subject("ann", 9)
+        await lifecycle.share_subject("ann", 9)
+
+    lifecycle.admit_subject("ann", 9)
+    with pytest.raises(TooManyStreamsOfSubject):
+        await lifecycle.share_subject("ann", 9)
+
+    assert (lifecycle.held("ann"), lender.questions) == (3, 3)  # the third is given back at the end of its request
+
+
+async def test_what_is_leased_already_needs_no_question() -> None:
+    lifecycle = Lifecycle(10)
+    lifecycle.peers = lender = Lender(1)
+    for _ in range(3):
+        lifecycle.admit_subject("ann", 9)
+        await lifecycle.share_subject("ann", 9)
+        lifecycle.release_subject("ann")
+
+    assert (lifecycle.held("ann"), lender.questions) == (0, 1)
+
+
+async def test_a_process_alone_shares_with_nobody() -> None:
+    lifecycle = Lifecycle(10)
+    lifecycle.admit_subject("ann", 9)
+
+    await lifecycle.share_subject("ann", 9)
+
+    assert lifecycle.held("ann") == 1

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from proxy import process
-from proxy.process import FILES_RESERVED, SEND_BUFFER, affordable_streams, listen
+from proxy.process import FILES_RESERVED, SEND_BUFFER, affordable_streams, listen, listen_shared
 from proxy.settings import Address
 from tests.support.limits import Limits
 
@@ -53,3 +53,42 @@ async def test_a_client_s_socket_keeps_no_more_than_it_may() -> None:
 @pytest.mark.parametrize(("host", "port", "url"), [("127.0.0.1", 80, "http://127.0.0.1:80"), ("::1", 8080, "http://[::1]:8080")])
 def test_an_address_is_shown_as_a_url(host: str, port: int, url: str) -> None:
     assert process.url(host, port) == url
+
+
+def test_sockets_that_share_a_port_each_get_their_part_of_the_connections() -> None:
+    listeners = listen_shared(Address(HOST, 0), 2)
+    (port,) = {listener.getsockname()[1] for listener in listeners}
+    for listener in listeners:
+        listener.listen(300)
+        listener.settimeout(0)
+    clients = [socket.create_connection((HOST, port)) for _ in range(200)]
+
+    accepted = [_accept_all(listener) for listener in listeners]
+
+    assert sum(map(len, accepted)) == 200
+    assert min(map(len, accepted)) > 50
+    for each in [*listeners, *clients, *accepted[0], *accepted[1]]:
+        each.close()
+
+
+def test_a_port_that_somebody_else_shares_is_taken_all_the_same() -> None:
+    """Two supervisors on one port would each get a part of the other's requests."""
+    others = listen_shared(Address(HOST, 0), 2)
+    for other in others:
+        other.listen()
+    port = others[0].getsockname()[1]
+
+    with pytest.raises(OSError, match=f"http://{HOST}:{port}: Address already in use"):
+        listen_shared(Address(HOST, port), 2)
+
+    for other in others:
+        other.close()
+
+
+def _accept_all(listener: socket.socket) -> list[socket.socket]:
+    accepted = []
+    while True:
+        try:
+            accepted.append(listener.accept()[0])
+        except BlockingIOError:
+            return accepted

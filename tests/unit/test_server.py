@@ -20,7 +20,7 @@ from aiohttp.http_parser import HttpRequestParserPy
 from proxy import server as server_module
 from proxy.exchange import Exchange
 from proxy.lifecycle import State
-from proxy.server import Server, run
+from proxy.server import Server, introduce, run
 from proxy.settings import Settings, SettingsError
 from proxy.settings.problems import Problem
 from proxy.tasks import Tasks
@@ -54,7 +54,7 @@ def taken() -> Iterator[int]:
 async def reloadable(configured: Settings, load: Callable[[], Settings]) -> AsyncIterator[House]:
     """A house whose configuration is read again with *load*."""
     async with open_house(configured) as house:
-        house.server._load = load
+        house.server._reloading.load = load
         yield house
 
 
@@ -129,7 +129,7 @@ async def test_no_more_streams_are_admitted_than_there_are_files_for(
 
     async with open_house(settings(limits={"streams": configured})) as house:
         at_start = house.server.lifecycle.max_streams
-        house.server._load = lambda: settings(limits={"streams": configured + 1})
+        house.server._reloading.load = lambda: settings(limits={"streams": configured + 1})
         await house.server.reload()
 
         assert at_start == admitted
@@ -164,16 +164,6 @@ def test_an_address_of_another_machine_ends_the_start_with_1(capfd: pytest.Captu
 
     assert code == 1
     assert capfd.readouterr().err == "llm-proxy: cannot listen: http://192.0.2.1:8080: Cannot assign requested address\n"
-
-
-def test_more_than_one_worker_is_refused_with_2_before_anything_listens(capfd: pytest.CaptureFixture[str]) -> None:
-    with taken() as port:
-        code = run(lambda: settings(workers=2, listen=f"{HOST}:{port}"))
-
-    (line,) = capfd.readouterr().err.splitlines()
-    assert code == 2
-    assert "workers: 1" in line
-    assert "replicas" in line
 
 
 def test_settings_that_cannot_be_read_are_the_caller_s_to_tell() -> None:
@@ -238,28 +228,6 @@ async def test_before_the_start_there_is_nothing_to_measure_and_nothing_fails() 
     await server.close()
 
 
-class Out:
-    """Something to write to."""
-
-    def __init__(self, *, terminal: bool) -> None:
-        self._terminal = terminal
-
-    def isatty(self) -> bool:
-        return self._terminal
-
-
-@pytest.mark.parametrize(
-    ("configured", "terminal", "fmt"),
-    [("auto", True, "text"), ("auto", False, "json"), ("text", False, "text"), ("json", True, "json")],
-)
-def test_lines_are_for_people_only_at_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, configured: str, terminal: bool, fmt: str
-) -> None:
-    monkeypatch.setattr(sys, "stdout", Out(terminal=terminal))
-
-    assert server_module._log_format(settings(log={"format": configured})) == fmt
-
-
 async def until(seen: Callable[[], bool], within: float = 3.0) -> None:
     """Wait for the log, which is written by a thread of its own."""
     deadline = time.monotonic() + within
@@ -268,13 +236,13 @@ async def until(seen: Callable[[], bool], within: float = 3.0) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_the_banner_shows_the_addresses_that_were_had_and_the_simulator() -> None:
-    async with open_house(settings(**DEMO)) as house:
-        text = house.server.banner()
+def test_the_banner_shows_the_addresses_that_were_had_and_the_simulator(capfd: pytest.CaptureFixture[str]) -> None:
+    introduce(settings(**DEMO, log={"format": "text"}), "http://127.0.0.1:1", "http://127.0.0.1:2")
 
-        assert f"listening  {house.url}\n" in text
-        assert f"admin      {house.server.admin_url}\n" in text
-        assert "simulator " in text
+    text = capfd.readouterr().err
+    assert "listening  http://127.0.0.1:1\n" in text
+    assert "admin      http://127.0.0.1:2\n" in text
+    assert "simulator " in text
 
 
 # The end.

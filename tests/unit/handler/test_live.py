@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from proxy.handler.live import view
+from proxy.handler.live import streams, view
 from tests.unit.handler.calling import asked
 
 
@@ -24,3 +24,13 @@ async def test_a_stream_shows_whose_it_is_how_far_it_came_and_who_is_waited_for(
         assert seen is not None
         assert (seen["id"], seen["subject"], seen["upstream"], seen["chunks"]) == ("r1", "ann", "a", 3)
         assert (seen["seconds"], seen["last_byte_s"], seen["waiting_for"]) == (10.0, 6.0, "upstream")
+
+
+async def test_what_is_listed_are_the_streams_among_what_is_in_flight() -> None:
+    async with asked() as it:
+        it.stream(b"data: x\n\n")
+        plain = streams([it.call, object()], 0.0)
+        it.call.exchange.stream = True
+
+        assert plain == []
+        assert [each["id"] for each in streams([it.call, object()], 0.0)] == ["r1"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from proxy.errors import UpstreamConnectFailed
-from proxy.logs import LineWriter, configure
+from proxy.logs import LineWriter, configure, style
 from proxy.logs.formats import Format
 
 CANARY = "sk-canary-0123456789"
@@ -246,3 +247,36 @@ def test_what_was_before_comes_back(log: Log) -> None:
     log.end()
 
     assert (root.level, list(root.handlers), ours.level) == before
+
+
+class Out:
+    """Something to write to."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+@pytest.mark.parametrize(
+    ("configured", "terminal", "environ", "found"),
+    [
+        ("auto", True, {}, ("text", True)),
+        ("auto", False, {}, ("json", False)),
+        ("text", False, {}, ("text", False)),
+        ("json", True, {"FORCE_COLOR": "1"}, ("json", False)),
+        ("auto", True, {"NO_COLOR": "1"}, ("text", False)),
+        ("text", False, {"FORCE_COLOR": "1"}, ("text", True)),
+    ],
+)
+def test_lines_are_for_people_and_in_colour_only_at_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, configured: str, terminal: bool, environ: dict[str, str], found: tuple[str, bool]
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", Out(terminal=terminal))
+
+    assert style(configured) == found

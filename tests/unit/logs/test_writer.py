@@ -295,3 +295,28 @@ def test_it_says_what_waits() -> None:
     writer.write(b"hello\n")
 
     assert repr(writer) == "<LineWriter fd=1 waiting=6 dropped=0>"
+
+
+def test_a_batch_waits_for_its_turn_among_the_processes_that_share_the_sink(tmp_path: Path, pipe: tuple[int, int]) -> None:
+    reader, sink = pipe
+    turns = os.open(tmp_path / "turns", os.O_RDWR | os.O_CREAT)
+    told, tell = os.pipe()
+    other = os.fork()
+    if not other:  # the lock belongs to a process, so another one must have it
+        fcntl.lockf(turns, fcntl.LOCK_EX)
+        os.write(sink, b"first ")
+        os.write(tell, b".")
+        threading.Event().wait(0.2)
+        os.write(sink, b"half\n")
+        os._exit(0)
+    drain(told, 1)
+    writer = LineWriter(sink, turns=turns)
+    writer.start()
+
+    writer.write(b"second\n")
+
+    assert drain(reader, 18) == b"first half\nsecond\n"
+    writer.stop()
+    os.waitpid(other, 0)
+    for fd in (turns, told, tell):
+        os.close(fd)

@@ -216,7 +216,8 @@ def test_what_the_process_reports_is_exposed() -> None:
     metrics = Metrics(
         circuits=lambda: {"openai": 0, "backup": 2},
         log_lines_dropped=lambda: 7,
-        usage_rows_dropped=lambda: 9,
+    metrics.usage_rows_dropped = lambda: 9
+       
         draining=lambda: True,
     )
 

@@ -104,3 +104,18 @@ def test_a_problem_in_the_settings_is_a_settings_error(load_text: Any) -> None:
         load_text("workers: x")
 
     assert caught.value.problems[0].path == "workers"
+
+
+@pytest.mark.parametrize(
+    ("auth", "host", "exposed"),
+    [
+        ({}, "127.0.0.1", False),
+        ({}, "192.0.2.1", True),
+        ({"api_keys": [KEY]}, "192.0.2.1", False),
+        ({"allow_anonymous": True}, "192.0.2.1", False),
+    ],
+)
+def test_a_door_is_open_by_mistake_where_others_reach_it_and_nobody_has_asked_for_that(
+    auth: dict[str, Any], host: str, exposed: bool
+) -> None:
+    assert Settings.model_validate({"auth": auth}).exposed_at(Address(host, 8080)) is exposed
