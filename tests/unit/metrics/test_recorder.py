@@ -216,10 +216,9 @@ def test_what_the_process_reports_is_exposed() -> None:
     metrics = Metrics(
         circuits=lambda: {"openai": 0, "backup": 2},
         log_lines_dropped=lambda: 7,
-    metrics.usage_rows_dropped = lambda: 9
-       
         draining=lambda: True,
     )
+    metrics.usage_rows_dropped = lambda: 9
 
     metrics.observe_loop_lag(0.3)
     metrics.config_reloaded(success=False)
