@@ -89,7 +89,7 @@ class MessagesFromChat(FromChat):
         return self._order.add(delta)
 
     def more(self, last: Delta, text: bytes) -> bytes:
-        if last.kind is Kind.CALL or self._order.kept:
+        if self._order.kept:  # of a call, or behind one
             return self._order.add(Delta(last.kind, text, last.call))
         return self._events.piece(text)
 

@@ -127,7 +127,7 @@ class FromChat(EventTranslator):
 
     def _remember(self, block: bytes, delta: Delta) -> None:
         """Note the shape of a chunk whose only news was *delta*, if the shape sees that same text in it."""
-        shape = None if delta.name or delta.id else Shape.of(block)
+        shape = Shape.of(block)
         text = None if shape is None else shape.text(block)
         if text is not None and unescaped(text) == unescaped(delta.text):
             self._shape, self._last = shape, delta

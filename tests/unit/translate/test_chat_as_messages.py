@@ -11,6 +11,7 @@ from proxy.exchange import Usage
 from proxy.translate.chat_as_messages import ChatAsMessages
 from tests.support.golden import Golden, assert_cuts_change_nothing, golden, translated
 from tests.unit.dialects.recordings import calls
+from tests.unit.translate.test_messages_events import told
 
 BACK = ChatAsMessages("r1", "gpt-test")
 STREAMS = golden("chat", "chat_as_messages")
@@ -69,6 +70,20 @@ def test_the_proxy_learns_the_usage_as_the_upstream_says_it(name: str, usage: Us
     translated(translator, [stream.upstream])
 
     assert translator.usage == usage
+
+
+def test_words_wait_behind_a_call_that_has_not_all_its_arguments() -> None:
+    chunk = b'data: {"choices":[{"index":0,"delta":%b}]}\n\n'
+    call = chunk % b'{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{"}}]}'
+    rest = chunk % b'{"tool_calls":[{"index":0,"function":{"arguments":"}"}}]}'
+    words = [chunk % b'{"content":"%b"}' % piece for piece in (b"one", b"two", b"three")]
+    translator = BACK.events()
+    translator.feed(call)
+
+    waiting = [translator.feed(piece) for piece in words]
+
+    assert waiting == [b"", b"", b""]
+    assert [each["delta"].get("text") for each in told(translator.feed(rest)) if "delta" in each] == [None, "one", "two", "three"]
 
 
 def test_a_piece_of_text_like_the_one_before_takes_few_steps() -> None:

@@ -78,6 +78,10 @@ def test_an_id_that_is_repeated_or_comes_late_begins_no_call() -> None:
     assert [(delta.call, delta.id) for delta in deltas] == [(0, ""), (0, "a"), (0, "a")]
 
 
+def test_a_piece_without_anything_is_none() -> None:
+    assert len(read(piece(0, id="a", name="f"), piece(0), piece(0, id="a"))) == 1
+
+
 def test_without_numbers_a_piece_goes_on_with_the_last_call() -> None:
     deltas = read(piece(None, "", id="a", name="f"), piece(None, "{}"), piece(None, "", id="b", name="g"), piece(None, "[]"))
 

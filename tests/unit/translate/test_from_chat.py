@@ -94,6 +94,10 @@ def test_a_text_that_is_not_the_models_is_no_model_for_others() -> None:
     assert translated(Spoken(), [odd % (b"x", b"a"), odd % (b"y", b"a")]) == b"<text -1 a|text -1 a|"
 
 
+def test_what_only_completes_something_else_is_no_chunk_like_the_one_before() -> None:
+    assert translated(Spoken(), [text("a"), b": comment, not ended, and then ", text("b")]) == b"<text -1 a|"
+
+
 def test_usage_on_every_chunk_is_read_on_every_chunk() -> None:
     spoken = Spoken()
     for number in (1, 2, 3):
