@@ -23,6 +23,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
+_LINGER: Final = struct.pack("ii", 0, 0)  # as a new socket has it
 _PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 _SERVER: Final = b"Server: llm-stream-proxy\r\n"
 
@@ -84,6 +85,8 @@ class Downstream:
         elif version < (1, 1):
             framing += b"Connection: keep-alive\r\n"
         head = status_and_headers(version[1], status, headers) + framing + b"\r\n"
+        if not (self._sized or self._chunked):
+            self._linger(_NO_LINGER)  # for it a FIN is a good end, and that is what the kernel sends for a process that dies
         self.committed = True
         self.request.begun = True
         if bodiless or not data:
@@ -104,6 +107,8 @@ class Downstream:
         """Say that the body is complete."""
         if self._chunked:
             self._hand_over(LAST_CHUNK)
+        elif not self._sized:
+            self._linger(_LINGER)
         return KEPT if self._keep else CLOSED
 
     def cut(self, last: bytes = b"") -> Sent:
@@ -129,6 +134,11 @@ class Downstream:
         """Reset the connection: what waits in it, also in the kernel, is dropped at once."""
         if self._transport is not None:
             reset(self._transport)
+
+    def _linger(self, how: bytes) -> None:
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)
 
     def _hand_over(self, data: bytes) -> None:
         transport = self._transport
