@@ -40,7 +40,7 @@ def _written(source: Source, chat: ChatRequest, names: Names) -> dict[str, Any]:
             "max_tokens": chat.max_tokens or DEFAULT_LIMIT + (thinking.budget if thinking else 0),
             "system": write_system(chat.conversation.system),
             "messages": [write_turn(turn, names) for turn in chat.conversation.turns],
-            **write_tools(chat.toolbox, names),
+            **write_tools(chat.toolbox, chat.conversation.turns, names),
             "thinking": thinking.config if thinking else None,
             "output_config": _output(source, chat, thinking),
             **sampling_of(source, chat, thinking),

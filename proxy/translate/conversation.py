@@ -6,7 +6,7 @@ may keep everything up to there, `5m` or `1h`; None: nothing is said about it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -132,3 +132,9 @@ class Choice:
     def forced(self) -> bool:
         """Whether the model has to call a tool."""
         return self.kind in ("any", "tool")
+
+
+def called_tools(turns: Iterable[Turn]) -> tuple[Tool, ...]:
+    """Return the tools that were called in a conversation, each once; what they take is not known any more."""
+    names = dict.fromkeys(part.name for turn in turns for part in turn.parts if isinstance(part, ToolUse))
+    return tuple(Tool(name=name, schema={"type": "object", "properties": {}}) for name in names)

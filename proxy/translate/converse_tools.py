@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from proxy.translate import claude
 from proxy.translate.base import Source
 from proxy.translate.chat_messages import Conversation
 from proxy.translate.chat_tools import Toolbox
-from proxy.translate.conversation import Choice, Tool, ToolUse
+from proxy.translate.conversation import Choice, Tool, called_tools
 from proxy.translate.converse_turns import cached
 from proxy.translate.fields import refuse
 from proxy.translate.names import Names
-
-_ANY_OBJECT: Final = {"type": "object", "properties": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +30,9 @@ class ConverseTools:
 
 def write_tools(source: Source, toolbox: Toolbox, conversation: Conversation, names: Names) -> ConverseTools:
     """Return how the tools are told. Raises Untranslatable for a wish that the model has no word for."""
-    used = {part.name for turn in conversation.turns for part in turn.parts if isinstance(part, ToolUse)}
+    used = called_tools(conversation.turns)
     if not toolbox.tools:
-        return _of_the_past(source, sorted(used), names) if used else ConverseTools()
+        return _of_the_past(source, used, names) if used else ConverseTools()
     choice = toolbox.choice
     if choice and choice.kind == "none" and not used:
         return ConverseTools()
@@ -46,9 +44,9 @@ def write_tools(source: Source, toolbox: Toolbox, conversation: Conversation, na
     return _in_claudes_words(source, listed, choice, names)
 
 
-def _of_the_past(source: Source, used: Iterable[str], names: Names) -> ConverseTools:
+def _of_the_past(source: Source, used: Iterable[Tool], names: Names) -> ConverseTools:
     """Return the tools that a conversation has used, where none may be used any more."""
-    listed = {"tools": [_tool(Tool(name=name, schema=_ANY_OBJECT), names) for name in used]}
+    listed = {"tools": [_tool(tool, names) for tool in used]}
     if not claude.is_claude(source.model):
         refuse("tools", "must list the tools that were called, for this model's backend", drop=source.drop_params)
         return ConverseTools(listed)

@@ -12,6 +12,7 @@ from proxy.translate.chat_tools import Toolbox
 from proxy.translate.claude import tool_choice
 from proxy.translate.conversation import (
     Audio,
+    Choice,
     Document,
     Image,
     Part,
@@ -22,6 +23,7 @@ from proxy.translate.conversation import (
     ToolResult,
     ToolUse,
     Turn,
+    called_tools,
 )
 from proxy.translate.fields import cannot
 from proxy.translate.names import Names, fitting_id
@@ -43,8 +45,13 @@ def write_system(texts: Iterable[Text]) -> list[Block]:
     return [_text(text) for text in texts]
 
 
-def write_tools(toolbox: Toolbox, names: Names) -> Block:
-    """Return the members of a request that concern tools; none where there are no tools."""
+def write_tools(toolbox: Toolbox, turns: Iterable[Turn], names: Names) -> Block:
+    """Return the members of a request that concern tools; none where there are no tools.
+
+    A conversation with calls in it is refused without tools: then those that were called are told, and that none may be.
+    """
+    if not toolbox.tools:
+        toolbox = Toolbox(called_tools(turns), Choice("none"))
     if not toolbox.tools:
         return {}
     listed = {"tools": [_tool(tool, names) for tool in toolbox.tools]}

@@ -120,13 +120,13 @@ def test_the_systems_texts_are_blocks() -> None:
     ],
 )
 def test_each_choice_has_its_word(choice: Choice, written: dict[str, Any]) -> None:
-    assert write_tools(Toolbox((NOW,), choice), Names(TOOL_NAME))["tool_choice"] == written
+    assert write_tools(Toolbox((NOW,), choice), (), Names(TOOL_NAME))["tool_choice"] == written
 
 
 def test_tools_are_written_with_what_they_have() -> None:
     strict = Tool(name="f", schema={"type": "object", "required": []}, description="d", strict=True)
 
-    assert write_tools(Toolbox((NOW, strict)), Names(TOOL_NAME)) == {
+    assert write_tools(Toolbox((NOW, strict)), (), Names(TOOL_NAME)) == {
         "tools": [
             {"name": "now", "input_schema": {"type": "object"}},
             {"name": "f", "input_schema": {"type": "object", "required": []}, "description": "d", "strict": True},
@@ -135,12 +135,21 @@ def test_tools_are_written_with_what_they_have() -> None:
 
 
 def test_without_tools_nothing_is_said_of_them() -> None:
-    assert write_tools(Toolbox(), Names(TOOL_NAME)) == {}
+    assert write_tools(Toolbox(), (Turn("user", (Text("Hi"),)),), Names(TOOL_NAME)) == {}
+
+
+def test_tools_that_were_called_are_told_where_none_may_be_called_any_more() -> None:
+    turns = (Turn("assistant", (ToolUse(id="c1", name="now", input={}), ToolUse(id="c2", name="now", input={}))),)
+
+    assert write_tools(Toolbox(), turns, Names(TOOL_NAME)) == {
+        "tools": [{"name": "now", "input_schema": {"type": "object", "properties": {}}}],
+        "tool_choice": {"type": "none"},
+    }
 
 
 def test_a_name_that_does_not_fit_is_the_same_in_tools_choice_and_calls() -> None:
     names = Names(TOOL_NAME)
-    written = write_tools(Toolbox((Tool(name="a.b", schema={}),), Choice("tool", "a.b")), names)
+    written = write_tools(Toolbox((Tool(name="a.b", schema={}),), Choice("tool", "a.b")), (), names)
     used = write_turn(Turn("assistant", (ToolUse(id="c", name="a.b", input={}),)), names)["content"][0]
 
     name = written["tools"][0]["name"]
