@@ -96,18 +96,17 @@ class Chunks:
 
 def usage_object(usage: Usage) -> dict[str, Any]:
     """Return OpenAI's `usage`; what the upstream did not say is null, and details without any are left out."""
-    into = {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write}
-    out = {"reasoning_tokens": usage.reasoning}
-    both = usage.tokens_in is not None and usage.tokens_out is not None
-    told = {
-        "prompt_tokens": usage.tokens_in,
-        "completion_tokens": usage.tokens_out,
-        "total_tokens": (usage.tokens_in or 0) + (usage.tokens_out or 0) if both else None,
+    before, after = usage.tokens_in, usage.tokens_out
+    told: dict[str, Any] = {
+        "prompt_tokens": before,
+        "completion_tokens": after,
+        "total_tokens": None if before is None or after is None else before + after,
     }
-    for name, details in (("prompt_tokens_details", into), ("completion_tokens_details", out)):
+    into = {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write}
+    for name, details in (("prompt_tokens_details", into), ("completion_tokens_details", {"reasoning_tokens": usage.reasoning})):
         said = {key: value for key, value in details.items() if value is not None}
         if said:
-            told[name] = said  # type: ignore[assignment]  # the counts come first
+            told[name] = said
     return told
 
 

@@ -13,7 +13,6 @@ _SAID_NOTHING: Final = "The model's backend reported an error."
 
 # status → type and code
 _WORDS: Final[dict[int, tuple[str, str | None]]] = {
-    400: ("invalid_request_error", None),
     401: ("invalid_request_error", "invalid_api_key"),
     402: ("insufficient_quota", "insufficient_quota"),
     403: ("permission_error", None),

@@ -68,7 +68,7 @@ def test_a_call_that_is_none_ends_the_stream_as_malformed() -> None:
 
     out = running.call(None, "f")
 
-    assert error(out)["message"] == chat_stream.MALFORMED
+    assert (error(out)["message"], error(out)["code"]) == (chat_stream.MALFORMED, None)
     assert running.over
 
 
@@ -156,13 +156,18 @@ def test_reasoning_that_nobody_signed_is_forgotten() -> None:
 
 
 def test_reasoning_beyond_what_is_kept_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat_stream, "REASONING_CAP", 3)
+    monkeypatch.setattr(chat_stream, "REASONING_CAP", 4)
     running = stream(tools=[WEATHER])
+    for _ in range(2):
+        running.think(b"ab")
+    assert deltas(running.sign("s"))[-1]["thinking_blocks"][0]["thinking"] == "abab"
+
     for _ in range(10):
         running.think(b"ab")
 
+    assert len(running._reasoning) == 6
     assert running.sign("s") == b""
-    assert len(running._reasoning) == 0
+    assert not running._reasoning
 
 
 def test_half_a_surrogate_pair_in_a_signature_is_told_as_it_came() -> None:
