@@ -243,12 +243,25 @@ def test_an_event_too_large_to_be_held_ends_the_stream(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("kind", "code"), [("overloaded_error", "overloaded"), ("rate_limit_error", "rate_limit_exceeded"), ("new_error", None)]
+    ("kind", "ours", "code"),
+    [
+        ("invalid_request_error", "invalid_request_error", None),
+        ("authentication_error", "invalid_request_error", "invalid_api_key"),
+        ("billing_error", "insufficient_quota", "insufficient_quota"),
+        ("permission_error", "permission_error", None),
+        ("not_found_error", "invalid_request_error", "model_not_found"),
+        ("request_too_large", "invalid_request_error", "request_too_large"),
+        ("rate_limit_error", "rate_limit_error", "rate_limit_exceeded"),
+        ("timeout_error", "server_error", "timeout"),
+        ("overloaded_error", "server_error", "overloaded"),
+        ("api_error", "server_error", None),
+        ("new_error", "server_error", None),
+    ],
 )
-def test_an_error_is_told_in_openais_words_with_the_upstreams_message(kind: str, code: str | None) -> None:
+def test_an_error_is_told_in_openais_words_with_the_upstreams_message(kind: str, ours: str, code: str | None) -> None:
     told_error = error(run(event("error", error={"type": kind, "message": "Sorry"}), START))
 
-    assert (told_error["message"], told_error["code"]) == ("Sorry", code)
+    assert told_error == {"message": "Sorry", "type": ours, "param": None, "code": code}
 
 
 def test_a_whole_answer_is_told_in_openais_form() -> None:
