@@ -59,22 +59,24 @@ class Refused:
 class Attempts:
     """The attempts of one request. Made by the handler once the candidates are known."""
 
+    # The defaults stand on the class: most requests need one attempt, and it answers.
+    _back: Back | None = None  # translates the current attempt's answer from another API
+    _events_back: Back | None = None  # the same, or what changes the events of the client's own API
+    _untold: ProxyError | None = None  # the last failure that was not a matter of translation
+    _refused: Refused | None = None
+    _whole: bytes | None = None  # the whole body, where it came with its head
+    _attempt: Attempt | None = None
+    _permit: Permit | None = None
+    _backend: Backend | None = None
+    _repeating: Backend | None = None  # whose budget the current attempt takes a place of
+
     def __init__(self, call: Call, wish: Wish, targets: Sequence[Target]) -> None:
         assert call.stream is not None
         self._call = call
         self._wish = wish
         self._targets = targets
-        self._back: Back | None = None  # translates the current attempt's answer from another API
-        self._events_back: Back | None = None  # the same, or what changes the events of the client's own API
-        self._untold: ProxyError | None = None  # the last failure that was not a matter of translation
         self._stream: Stream = call.stream
         self._runtime = call.runtime
-        self._refused: Refused | None = None
-        self._whole: bytes | None = None  # the whole body, where it came with its head
-        self._attempt: Attempt | None = None
-        self._permit: Permit | None = None
-        self._backend: Backend | None = None
-        self._repeating: Backend | None = None  # whose budget the current attempt takes a place of
 
     async def answer(self) -> Sent:
         """Try until an upstream answers, and relay its answer to the end. Raises the ProxyError that remains."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from proxy.auth import Principal
@@ -44,9 +45,18 @@ class Bodies:
 class Call:
     """One request on its way through the street. Owned by the handler, which closes it in its `finally`."""
 
-    __slots__ = (
-        "_bodies", "_held", "body", "dialect", "downstream", "exchange", "head", "headers", "method", "more", "path", "price", "principal", "query", "request", "response_headers", "runtime", "slot", "stream",
-    )  # fmt: skip
+    # The defaults stand on the class: one call is made for each request, and many go no further than a few of these.
+    head: Noted = MappingProxyType({})  # those of the headers that the proxy itself acts on
+    path = b""
+    query = b""
+    body = b""
+    more: AsyncGenerator[bytes, None] | None = None
+    principal: Principal | None = None
+    slot = ""  # the subject whose slot it holds
+    stream: Stream | None = None
+    price: Price | None = None
+    _bodies: Bodies | None = None
+    _held = 0
 
     def __init__(self, request: Request, exchange: Exchange, downstream: Downstream, runtime: Runtime) -> None:
         self.request = request
@@ -55,19 +65,8 @@ class Call:
         self.runtime = runtime
         self.method = request.method.encode("ascii", "replace")
         self.headers = request.raw_headers
-        self.head: Noted = {}  # those of the headers that the proxy itself acts on
-        self.path = b""
-        self.query = b""
-        self.body = b""
-        self.more: AsyncGenerator[bytes, None] | None = None
-        self.principal: Principal | None = None
-        self.slot = ""  # the subject whose slot it holds
-        self.stream: Stream | None = None
-        self.price: Price | None = None
         self.dialect = runtime.fallback_dialect
         self.response_headers: list[tuple[bytes, bytes]] = []  # the proxy's own, on every answer
-        self._bodies: Bodies | None = None
-        self._held = 0
 
     def __repr__(self) -> str:
         return f"<Call {self.exchange.request_id} {self.exchange.phase.value}>"

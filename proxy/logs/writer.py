@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 
 CAPACITY: Final = 1024 * 1024  # bytes kept while the sink takes nothing
-HURRY_AT: Final = 64 * 1024  # bytes that are written without waiting for the end of the period
+HURRY_AT: Final = 256 * 1024  # bytes that are written without waiting for the end of the period
 PERIOD: Final = 0.1  # seconds over which lines are gathered
 STOP_TIMEOUT: Final = 1.0
 LF: Final = b"\n"
