@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from proxy.translate.conversation import Document, Image, Part, RedactedThinking, Text, Thinking, ToolResult, ToolUse
-from proxy.translate.fields import Fields, refuse
+from proxy.translate.fields import Fields, cannot, refuse
 
 _TTLS: Final = ("5m", "1h")
 
@@ -56,6 +56,7 @@ def _text(block: Fields, drop: bool) -> Iterable[Part]:
 
 
 def _image(block: Fields, drop: bool) -> Iterable[Part]:
+    del drop
     source = block.inner("source")
     kind = source.name("type")
     if kind == "base64":
@@ -63,8 +64,7 @@ def _image(block: Fields, drop: bool) -> Iterable[Part]:
         return (Image(at=source.where("data"), media_type=media_type, data=data, cache=cache_of(block)),)
     if kind == "url":
         return (Image(at=source.where("url"), url=source.name("url"), cache=cache_of(block)),)
-    refuse(source.where("type"), drop=drop)  # a file that only Anthropic holds
-    return ()
+    raise cannot(source.where("type"))  # a file that only Anthropic holds: without it the question would be another
 
 
 def _document(block: Fields, drop: bool) -> Iterable[Part]:
@@ -83,8 +83,7 @@ def _document(block: Fields, drop: bool) -> Iterable[Part]:
         return (*told, Document(at=at, media_type="text/plain", data=data, title=title, cache=cache))
     if kind == "content":
         return (*told, *read_parts(source, "content", drop=drop))
-    refuse(source.where("type"), drop=drop)  # a file that only Anthropic holds, or that nobody but it fetches
-    return ()
+    raise cannot(source.where("type"))  # a file that only Anthropic holds, or that nobody but it fetches
 
 
 def _tool_use(block: Fields, drop: bool) -> Iterable[Part]:

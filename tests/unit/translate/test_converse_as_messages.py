@@ -163,6 +163,17 @@ def test_what_says_nothing_comes_out_as_nothing(odd: bytes) -> None:
     assert translator.feed(odd) == b""
 
 
+def test_a_block_ends_when_its_own_end_comes() -> None:
+    translator = BACK.events()
+    translator.feed(START + HI)
+
+    others = translator.feed(event("contentBlockStop", {"contentBlockIndex": 7}))
+    own = translator.feed(event("contentBlockStop", {"contentBlockIndex": 0}))
+
+    assert others == b""
+    assert [each["type"] for each in told(own)] == ["content_block_stop"]
+
+
 def test_a_stream_that_lost_its_beginning_begins_all_the_same() -> None:
     assert types(HI)[0] == "message_start"
 

@@ -77,9 +77,6 @@ def test_a_content_may_be_a_string() -> None:
     [
         ({"type": "server_tool_use", "id": "x"}, "content[0].type"),
         ({"type": "search_result"}, "content[0].type"),
-        (image(type="file", file_id="f"), f"{AT}.type"),
-        (document(type="file", file_id="f"), f"{AT}.type"),
-        (document(type="url", url="https://x"), f"{AT}.type"),
         ({**document(), "citations": {"enabled": True}}, "content[0].citations.enabled"),
         (result([{"type": "tool_reference"}]), "content[0].content[0].type"),
     ],
@@ -90,6 +87,16 @@ def test_what_is_anthropics_own_is_refused_by_name_or_left_out(block: dict[str, 
 
     assert caught.value.param == param
     assert all(isinstance(part, Document | ToolResult) for part in parts(block, drop=True))
+
+
+@pytest.mark.parametrize(
+    "block", [image(type="file", file_id="f"), document(type="file", file_id="f"), document(type="url", url="https://x")]
+)
+def test_what_only_anthropic_holds_or_fetches_is_always_refused_by_name(block: dict[str, Any]) -> None:
+    with pytest.raises(Untranslatable) as caught:
+        parts(block, drop=True)
+
+    assert caught.value.param == f"{AT}.type"
 
 
 @pytest.mark.parametrize(
