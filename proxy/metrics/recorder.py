@@ -116,12 +116,12 @@ class Metrics:
         yield CounterMetricFamily(
             "llm_proxy_log_lines_dropped_total",
             "Log lines lost because they could not be written in time.",
-            value=self.log_lines_dropped() + others.log_lines_dropped,
+            value=self.log_lines_dropped() + others.lost("log_lines"),
         )
         yield CounterMetricFamily(
             "llm_proxy_usage_rows_dropped_total",
             "Finished requests of which the usage store keeps nothing, because it could not be written to in time.",
-            value=self.usage_rows_dropped(),
+            value=self.usage_rows_dropped() + others.lost("usage_rows"),
         )
         yield GaugeMetricFamily(
             "llm_proxy_draining",
@@ -143,7 +143,7 @@ class Metrics:
             "present": {family.name: list(family.cells.items()) for family in families if isinstance(family, Gauge)},
             "folded": {family.name: family.folded for family in families if family.folded},
             "circuits": dict(self.circuits()),
-            "log_lines_dropped": self.log_lines_dropped(),
+            "lost": {"log_lines": self.log_lines_dropped(), "usage_rows": self.usage_rows_dropped()},
         }
 
     def _fold(self, kind: Kind, tally: Tally) -> None:

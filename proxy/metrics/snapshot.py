@@ -5,6 +5,7 @@ A snapshot is plain JSON. Its cells are those of the families: a number, or for 
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, TypedDict, TypeVar
 
@@ -22,10 +23,10 @@ class Snapshot(TypedDict):
     present: Mapping[str, Series]  # gauges
     folded: Mapping[str, int]
     circuits: Mapping[str, float]
-    log_lines_dropped: int
+    lost: Mapping[str, int]  # what could not be written, by its kind
 
 
-NOTHING: Final[Snapshot] = {"counted": {}, "present": {}, "folded": {}, "circuits": {}, "log_lines_dropped": 0}
+NOTHING: Final[Snapshot] = {"counted": {}, "present": {}, "folded": {}, "circuits": {}, "lost": {}}
 
 
 class Ledger(Generic[Key]):
@@ -45,13 +46,12 @@ class Ledger(Generic[Key]):
         if last is None:
             return
         counted = (self._ended["counted"], last["counted"])
-        folded = (self._ended["folded"], last["folded"])
         self._ended = {
             "counted": {name: _sum(each.get(name, ()) for each in counted) for name in {**counted[0], **counted[1]}},
             "present": {},
-            "folded": {name: sum(each.get(name, 0) for each in folded) for name in {**folded[0], **folded[1]}},
+            "folded": Counts(self._ended["folded"]) + Counts(last["folded"]),
             "circuits": {},
-            "log_lines_dropped": self._ended["log_lines_dropped"] + last["log_lines_dropped"],
+            "lost": Counts(self._ended["lost"]) + Counts(last["lost"]),
         }
 
     def snapshots(self) -> Iterator[Snapshot]:
@@ -66,10 +66,9 @@ class Others:
     def __init__(self, snapshots: Iterable[Snapshot]) -> None:
         self._snapshots = tuple(snapshots)
 
-    @property
-    def log_lines_dropped(self) -> int:
-        """The lines that they lost, together."""
-        return sum(each["log_lines_dropped"] for each in self._snapshots)
+    def lost(self, kind: str) -> int:
+        """Return how much of that kind they lost together."""
+        return sum(each["lost"].get(kind, 0) for each in self._snapshots)
 
     def added(self, family: AnyFamily) -> AnyFamily:
         """Return *family* with what they hold of it; itself where there are none."""

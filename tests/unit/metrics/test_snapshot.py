@@ -59,14 +59,16 @@ def test_a_circuit_is_shown_as_it_is_where_it_is_worst() -> None:
     ]
 
 
-def test_what_was_folded_and_what_the_log_lost_add_up() -> None:
+def test_what_was_folded_and_what_was_lost_add_up() -> None:
     part = Metrics(log_lines_dropped=lambda: 3)
+    part.usage_rows_dropped = lambda: 2
     part._requests.total.folded = 2
     metrics = Metrics(log_lines_dropped=lambda: 1, others=lambda: [travelled(part), travelled(part)])
 
     shown = lines(metrics)
 
     assert "llm_proxy_log_lines_dropped_total 7.0" in shown
+    assert "llm_proxy_usage_rows_dropped_total 4.0" in shown
     assert 'llm_proxy_label_overflow_total{metric="llm_proxy_requests_total"} 4.0' in shown
 
 
