@@ -20,7 +20,6 @@ from typing import Final
 
 from proxy import settings
 from proxy.errors import (
-    NoUpstream,
     ProxyError,
     UpstreamBusy,
     UpstreamCredentials,
@@ -209,7 +208,7 @@ class Health:
         return {name: circuit.view(now) for name, circuit in self._circuits.items()}
 
 
-_NOT_THE_HOST: Final = (UpstreamBusy, UpstreamErrorEvent, UpstreamUnexpected, NoUpstream)
+_NOT_THE_HOST: Final = (UpstreamBusy, UpstreamErrorEvent, UpstreamUnexpected)
 
 
 def verdict_of(failure: ProxyError | None) -> Verdict:

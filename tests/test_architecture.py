@@ -97,7 +97,7 @@ def test_a_rule_sees_what_it_forbids(rule: Rule, path: str, source: str) -> None
     [
         (imports_point_down, "handler.py", "from proxy import __version__\nfrom proxy.sse.relay import Relay"),
         (imports_point_down, "sse/relay.py", "from . import boundary\nfrom proxy.sse import events"),
-        (pure_rooms_do_no_io, "router.py", "import re\nfrom proxy.settings import Model\nfrom proxy.errors import NoUpstream"),
+        (pure_rooms_do_no_io, "router.py", "import re\nfrom proxy.settings import Model\nfrom proxy.errors import UpstreamBusy"),
         (tasks_are_spawned_in_one_place, "tasks.py", "def f(loop, work):\n    loop.create_task(work)"),
         (nothing_sleeps_on_the_loop, "handler.py", "async def f():\n    await asyncio.sleep(1)"),
         (imports_are_at_the_top, "cli.py", "def f():\n    from proxy.server import serve"),

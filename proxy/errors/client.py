@@ -67,6 +67,13 @@ class ModelNotFound(NotFound):
     public = "This model does not exist here."
 
 
+class ApiNotServed(NotFound):
+    """No backend of the model has the API that was asked for, and none can be asked in other words."""
+
+    code = "api_not_served"
+    public = "The backends of this model do not have this API."
+
+
 class MethodNotAllowed(RequestError):
     status = 405
     code = "method_not_allowed"

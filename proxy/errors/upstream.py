@@ -14,14 +14,6 @@ class UpstreamError(ProxyError):
     public = "The model's backend failed."
 
 
-class NoUpstream(UpstreamError):
-    status = 503
-    code = "no_upstream"
-    kind = Kind.OVERLOADED
-    retry = Retry.NEVER
-    public = "No backend for this model is available at the moment."
-
-
 class UpstreamBusy(UpstreamError):
     """All `max_connections` of the upstream are in use."""
 

@@ -20,12 +20,12 @@ from proxy.dialects.base import RequestView
 from proxy.downstream import Downstream, Request, Sent
 from proxy.downstream.response import status_and_headers
 from proxy.errors import (
+    ApiNotServed,
     Denied,
     Drained,
     Forbidden,
     InternalError,
     NotFound,
-    NoUpstream,
     ProxyError,
     Stopped,
     UnsupportedMedia,
@@ -214,7 +214,7 @@ class Handler:
         runtime = call.runtime
         speaking = [choice for choice in route.targets if served(api, runtime.backends[choice.upstream], runtime.translators)]
         if not speaking:
-            raise NoUpstream(f"no target of {route.name} speaks {api}")
+            raise ApiNotServed(f"no target of {route.name} speaks {api}")
         if len(speaking) != len(route.targets):
             route = replace(route, targets=tuple(speaking))
         draw = random.random()  # noqa: S311 - spreads load

@@ -76,7 +76,6 @@ def test_next_target_is_tried_at_once(failure: errors.ProxyError) -> None:
     [
         BAD_REQUEST,
         errors.UpstreamRefused(404, "refused", retryable=False),
-        errors.NoUpstream(),
         errors.ClientStalled(),
         errors.InternalError(),
     ],

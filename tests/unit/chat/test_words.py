@@ -6,12 +6,12 @@ import pytest
 
 from proxy.chat import words
 from proxy.chat.words import FAILED, LATE, OVERLOADED, Apology
-from proxy.errors import ClientStalled, Expired, InternalError, NoUpstream, ProxyError, UpstreamErrorEvent, UpstreamStalled
+from proxy.errors import ClientStalled, Expired, InternalError, ProxyError, UpstreamBusy, UpstreamErrorEvent, UpstreamStalled
 
 
 @pytest.mark.parametrize(
     ("error", "apology"),
-    [(NoUpstream(), OVERLOADED), (UpstreamErrorEvent(), OVERLOADED), (UpstreamStalled(), LATE), (Expired(), LATE), (ClientStalled(), LATE), (InternalError(), FAILED)],
+    [(UpstreamBusy(), OVERLOADED), (UpstreamErrorEvent(), OVERLOADED), (UpstreamStalled(), LATE), (Expired(), LATE), (ClientStalled(), LATE), (InternalError(), FAILED)],
 )  # fmt: skip
 def test_a_failure_has_its_sentence(error: ProxyError, apology: Apology) -> None:
     assert words.of_failure(error) == apology

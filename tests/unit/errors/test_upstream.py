@@ -7,7 +7,7 @@ from tests.unit.errors.test_base import below
 def test_an_upstream_failure_that_another_attempt_cannot_mend_is_final() -> None:
     final = {error.__name__ for error in below(UpstreamError) if error.retry is Retry.NEVER}
 
-    assert final == {"NoUpstream", "UpstreamUnexpected"}
+    assert final == {"UpstreamUnexpected"}
 
 
 def test_a_refusal_of_the_upstream_keeps_what_was_judged_of_it() -> None:

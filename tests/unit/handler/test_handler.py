@@ -93,7 +93,7 @@ def code(response: Response) -> str:
         ("POST", CHAT, [], chat(), 401, "invalid_credentials", "rejected_auth"),
         ("POST", CHAT, FEW, chat(model="gpt-5"), 403, "forbidden", "rejected_auth"),
         ("POST", CHAT, BEARER, chat(model="o1"), 404, "model_not_found", "rejected_request"),
-        ("POST", CHAT, BEARER, chat(model="claude-1"), 503, "no_upstream", "upstream_unreachable"),
+        ("POST", CHAT, BEARER, chat(model="claude-1"), 404, "api_not_served", "rejected_request"),
         ("POST", CHAT, BEARER, b"{", 400, "invalid_request", "rejected_request"),
         ("POST", CHAT, [*BEARER, ("Content-Encoding", "gzip")], chat(), 415, "unsupported_media", "rejected_request"),
         ("POST", CHAT, [*BEARER, ("Expect", "magic")], chat(), 417, "expectation_failed", "rejected_request"),
