@@ -107,6 +107,13 @@ def test_behind_its_last_event_a_stream_must_end_cleanly_too(pieces: list[bytes]
     assert b"[DONE]" not in run(*pieces, clean=clean)
 
 
+def test_what_is_no_frame_behind_good_ones_of_the_same_read_is_told_at_the_end_at_the_latest() -> None:
+    out = run(START + text("a") + b"\0" * 20)
+
+    assert deltas(out[: out.index(b'data: {"error"')])[1:] == [{"content": "a"}]
+    assert error(out)["type"] == "server_error"
+
+
 def test_usage_is_told_when_it_comes_and_the_end_when_the_body_ends() -> None:
     events = back(stream_options={"include_usage": True}).events()
     events.feed(START + STOP)
@@ -160,7 +167,9 @@ def test_an_answer_that_its_model_spoilt_is_none(reason: str) -> None:
     ],
 )
 def test_an_error_is_told_with_the_upstreams_message_and_nothing_behind_it(broken: bytes, message: str) -> None:
-    assert error(run(START, broken, text("a"), STOP))["message"] == message
+    closed = event("contentBlockStop", contentBlockIndex=0)
+
+    assert error(run(START, broken, tool(0), text("a"), closed, STOP))["message"] == message
 
 
 @pytest.mark.parametrize(
@@ -191,7 +200,7 @@ def test_what_cannot_be_read_ends_the_stream(broken: bytes) -> None:
     out = run(START, text("a"), broken, text("c"), STOP)
 
     assert [delta["content"] for delta in deltas(out[: out.index(b'data: {"error"')]) if delta.get("content")] == ["a"]
-    assert error(out)["type"] == "server_error"
+    assert (error(out)["type"], error(out)["code"]) == ("server_error", None)
 
 
 @pytest.mark.parametrize(

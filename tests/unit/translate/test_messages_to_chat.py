@@ -152,8 +152,50 @@ def test_an_ordinary_delta_costs_no_reading_of_json() -> None:
     assert calls(lambda: events.feed(ordinary)) <= 8
 
 
-def test_two_events_in_one_read_are_two_chunks() -> None:
-    assert deltas(run(START, text("a") + text("b")))[1:] == [{"content": "a"}, {"content": "b"}]
+def test_two_events_in_one_read_are_two_chunks_and_neither_is_read_as_json() -> None:
+    events = back().events()
+    events.feed(START)
+    both = text("a") + text("b")
+
+    assert deltas(events.feed(both)) == [{"content": "a"}, {"content": "b"}]
+    assert calls(lambda: events.feed(both)) <= 60  # reading them takes twice as many
+
+
+def test_what_looks_like_an_event_is_none_in_the_middle_of_another() -> None:
+    out = run(START, b"data: x\n", text("a"))
+
+    assert error(out)["type"] == "server_error"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_event_is_known_by_its_name_or_by_its_type(named: bool) -> None:
+    inside = {"delta": {"type": "text_delta", "text": "a"}}
+    once = event("content_block_delta", **inside)
+    once = b"event: content_block_delta\ndata: %b\n\n" % orjson.dumps(inside) if named else once.partition(b"\n")[2]
+
+    assert deltas(run(START, once))[1:] == [{"content": "a"}]
+
+
+def test_a_stream_that_never_tells_its_usage_has_none() -> None:
+    events = back(stream_options={"include_usage": True}).events()
+    out = translated(events, [event("message_start", message={}), STOP])
+
+    assert events.usage is None
+    assert chunks(out)[-1] == b"[DONE]"
+    assert not any(chunk["usage"] for chunk in chunks(out)[:-1])
+
+
+def test_reasoning_that_nobody_signed_does_not_run_into_the_next_block() -> None:
+    def thinking(index: int, **delta: str) -> bytes:
+        return event("content_block_delta", index=index, delta=delta)
+
+    begun = event("content_block_start", index=1, content_block={"type": "thinking", "thinking": "", "signature": ""})
+    unsigned = thinking(0, type="thinking_delta", thinking="a")
+    signed = thinking(1, type="thinking_delta", thinking="b") + thinking(1, type="signature_delta", signature="s")
+
+    out = run(START, unsigned, begun, signed, tools=[WEATHER])
+
+    assert deltas(out)[-1]["thinking_blocks"] == [{"index": 0, "type": "thinking", "thinking": "b", "signature": "s"}]
 
 
 def test_what_the_long_way_reads_is_told_too() -> None:
@@ -230,7 +272,7 @@ def test_an_event_of_this_api_that_cannot_be_read_ends_the_stream(broken: bytes)
     out = run(START, text("a"), broken, text("b"), STOP)
 
     assert deltas(out[: out.index(b'data: {"error"')])[1:] == [{"content": "a"}]
-    assert error(out)["type"] == "server_error"
+    assert (error(out)["type"], error(out)["code"]) == ("server_error", None)
 
 
 def test_an_event_too_large_to_be_held_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +280,7 @@ def test_an_event_too_large_to_be_held_ends_the_stream(monkeypatch: pytest.Monke
     events = MessagesEvents(facts())
     out = events.feed(START) + events.feed(text("a" * 5000)[:-2]) + events.feed(b"\n\n") + events.feed(STOP)
 
-    assert error(out)["type"] == "server_error"
+    assert (error(out)["type"], error(out)["code"]) == ("server_error", None)
     assert len(events._splitter.held) < 5000
 
 
@@ -337,6 +379,11 @@ def test_a_whole_answer_has_no_words_only_where_it_calls_tools(content: list[Any
 def test_a_whole_answer_that_is_no_message_is_malformed(body: bytes) -> None:
     with pytest.raises(UpstreamMalformed):
         back().whole(body)
+
+
+@pytest.mark.parametrize("model", [None, "", 7])
+def test_a_whole_answer_of_a_model_without_a_name_has_the_one_that_was_asked(model: Any) -> None:
+    assert orjson.loads(back(model="target").whole(orjson.dumps({"model": model, "content": []})))["model"] == "target"
 
 
 def test_an_error_answer_has_openais_status_and_form() -> None:
