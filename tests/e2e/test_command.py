@@ -129,6 +129,27 @@ async def test_signal_ends_it_in_good_order(tmp_path: Path, number: signal.Signa
     assert "Traceback" not in serving.err + serving.out
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_workers_introduce_themselves_once_and_are_asked_and_ended_together(tmp_path: Path, number: signal.Signals) -> None:
+    admin = {"LLM_PROXY_ADMIN__LISTEN": f"{HOST}:{free_port()}"}
+    async with serve(tmp_path, {**admin, "LLM_PROXY_WORKERS": "2", "LLM_PROXY_DRAIN__GRACE": "0s"}) as serving:
+        health = await run("healthcheck", folder=tmp_path, env=admin)
+        answers = [await whoami(serving, "anything") for _ in range(8)]
+        os.killpg(serving.program.pid, number)  # as a terminal does
+
+        assert await serving.program.exited() == 0
+        assert health == Ended(0, "", "")
+        assert {status for status, _ in answers} == {200}
+        assert serving.err.count("listening") == 1
+        assert serving.line("listening").endswith(serving.url)
+        assert "scripted text" in serving.line("simulator")
+    assert "Traceback" not in serving.err + serving.out
+
+
+async def test_a_worker_is_nothing_that_people_start(tmp_path: Path) -> None:
+    assert "worker" not in (await run("--help", folder=tmp_path)).out
+
+
 async def test_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     with socket.create_server((HOST, 0)) as taken:
         address = f"{HOST}:{taken.getsockname()[1]}"
