@@ -105,6 +105,10 @@ def test_a_body_names_the_model_only_where_azure_reads_it() -> None:
     assert azure(b"/openai/v1").reads_model("chat")
 
 
+def test_it_speaks_what_azure_has_of_openais_api() -> None:
+    assert azure().apis == {"chat", "completions", "responses", "embeddings", "images", "audio"}
+
+
 def test_the_key_has_a_header_of_its_own() -> None:
     assert azure().credential("k") == ((b"api-key", b"k"),)
     assert azure().credential("") == ()

@@ -63,6 +63,10 @@ def test_a_base_may_name_its_version_and_the_client_s_counts(base: bytes, path: 
     assert Gemini(CONFIG, base).target(asked(FLASH, "gemini-2.5-flash")) == path
 
 
+def test_it_speaks_its_own_api_only() -> None:
+    assert GEMINI.apis == {"gemini", "gemini_tokens"}
+
+
 def test_the_key_has_a_header_of_its_own() -> None:
     assert GEMINI.credential("AIza") == ((b"x-goog-api-key", b"AIza"),)
     assert GEMINI.credential("") == ()
@@ -85,6 +89,7 @@ def test_no_body_need_name_the_model() -> None:
         (401, error(401, "UNAUTHENTICATED"), Refusal("credentials", transient=True)),
         (403, error(403, "PERMISSION_DENIED"), Refusal("credentials", transient=True)),
         (404, error(404, "NOT_FOUND"), Refusal("refused", transient=False)),
+        (408, "", Refusal("refused", transient=True)),
         (409, error(409, "ABORTED"), Refusal("refused", transient=True)),
         (429, error(429, "RESOURCE_EXHAUSTED"), Refusal("rate_limited", transient=True)),
         (429, "<html>", Refusal("rate_limited", transient=True)),
