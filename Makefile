@@ -43,9 +43,10 @@ picture: $(VENV)/dev.stamp ## draw the dashboard's picture anew from some minute
 lock: $(VENV)/dev.stamp ## move the locked requirements to the newest versions that setup.cfg allows
 	$(LOCK) --upgrade --output-file requirements/runtime.txt setup.cfg requirements/build.in
 	$(LOCK) --upgrade --output-file requirements/dev.txt --extra dev --extra postgres --constraint requirements/runtime.txt setup.cfg requirements/build.in
+	$(LOCK) --upgrade --output-file requirements/clients.txt requirements/clients.in
 
 clean: ## remove all that these commands have made
-	rm -rf $(VENV) build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/e2e/node/node_modules
+	rm -rf $(VENV) $(VENV)-clients build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/e2e/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps tell what is installed; a second `make run` starts at once.

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import hashlib
 import json
-import os
 import re
 import subprocess
 from collections.abc import AsyncIterator, Sequence
@@ -17,7 +14,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.components import STRICT, require
+from tests.e2e.installing import install_once
+from tests.support.components import require, unavailable
 from tests.support.house import KEY, House
 
 FOLDER: Final = Path(__file__).parent / "node"
@@ -29,16 +27,8 @@ WITHIN: Final = 20.0  # seconds for one run
 
 
 def install() -> None:
-    """Install the locked packages, unless they are there; a second run at the same time waits for the first."""
-    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    with LOCK.open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if STAMP.is_file() and STAMP.read_text() == wanted:
-            return
-        done = subprocess.run([require("npm"), "ci"], cwd=FOLDER, capture_output=True, text=True, check=False)
-        if done.returncode:
-            _unavailable(f"NPM CI FAILED, so the Node client is not tested: {done.stderr[-2000:]}")
-        STAMP.write_text(wanted)
+    """Install the locked packages, unless they are there."""
+    install_once(LOCK, STAMP, [require("npm"), "ci"], cwd=FOLDER)
 
 
 def newest_node() -> Path:
@@ -50,8 +40,13 @@ def newest_node() -> Path:
     told = subprocess.run([own, "--version"], capture_output=True, text=True, check=True).stdout
     version = re.match(r"v(\d+)", told)
     if version is None or int(version[1]) < NEWEST_NEEDS:
-        _unavailable(f"NODE {NEWEST_NEEDS} IS MISSING on this machine, so the newest Node client is not tested")
+        unavailable(f"NODE {NEWEST_NEEDS} IS MISSING on this machine, so the newest Node client is not tested")
     return own
+
+
+def tried(client: str, sdk: str) -> Any:
+    """Return *sdk* as a test's parameter that counts for *client* in the table of clients."""
+    return pytest.param(sdk, marks=pytest.mark.client(client, f"npm:{sdk}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +87,3 @@ class NodeClient:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-
-
-def _unavailable(reason: str) -> None:
-    if os.environ.get(STRICT) == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, NoReturn, Self
 
 import pytest
 
@@ -29,9 +29,13 @@ def require(name: str) -> str:
     """
     places = os.pathsep.join((os.environ.get("PATH", os.defpath), *MORE_PLACES))
     path = shutil.which(name, path=places)
-    if path is not None:
-        return path
-    reason = f"{name.upper()} IS MISSING on this machine, so this is not tested; install it and run again"
+    if path is None:
+        unavailable(f"{name.upper()} IS MISSING on this machine, so this is not tested; install it and run again")
+    return path
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip the test and say why, or fail it when LLM_PROXY_TESTS_STRICT=1."""
     if os.environ.get(STRICT) == "1":
         pytest.fail(f"{reason} ({STRICT}=1 forbids skipping)", pytrace=False)
     pytest.skip(reason)
