@@ -83,6 +83,7 @@ class Circuit:
         "_probe",
         "_rules",
         "_state",
+        "_well",
         "upstream",
     )
 
@@ -90,6 +91,7 @@ class Circuit:
         self.upstream = upstream
         self._rules = rules
         self._state = State.CLOSED
+        self._well = True  # closed, and no failure counted: nothing needs to be looked at
         self._failures = 0
         self._generation = 0
         self._open_until = 0.0
@@ -115,6 +117,8 @@ class Circuit:
 
     def admit(self, now: float, *, only: bool) -> Permit | None:
         """Return leave for one attempt; None while the circuit says no, unless this is the *only* target."""
+        if self._well:
+            return self._passing
         state = self.state(now)
         if state is State.HALF_OPEN and self._probe is None:
             self._probe = Permit(self.upstream, self._generation, probe=True)
@@ -123,6 +127,8 @@ class Circuit:
 
     def report(self, permit: Permit, verdict: Verdict, now: float) -> None:
         """Take the verdict on an attempt. COOLING counts as an answer here; `cool` sets its time."""
+        if self._well and verdict is Verdict.SUCCESS:
+            return
         was_probe = permit is self._probe
         if was_probe:
             self._probe = None
@@ -154,6 +160,7 @@ class Circuit:
         if was_probe:
             self._open(now, self._rules.open_for)
         elif self._state is State.CLOSED:
+            self._well = False
             self._failures += 1
             if self._failures >= self._rules.failures:
                 self._open(now, self._rules.open_for)
@@ -161,6 +168,7 @@ class Circuit:
     def _open(self, now: float, duration: float) -> None:
         self._open_until = now + duration
         self._state = State.OPEN
+        self._well = False
         self._failures = 0
         self._probe = None
         self._generation += 1
@@ -168,6 +176,7 @@ class Circuit:
 
     def _close(self) -> None:
         self._state = State.CLOSED
+        self._well = True
         self._failures = 0
         self._probe = None
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from proxy.errors import ProxyError
 from proxy.exchange import Usage
 from proxy.sse.frames import Framing, Keepalive
-from proxy.sse.observer import CONTENT, FAILED, NOTHING, PING, TERMINAL, Observer
+from proxy.sse.observer import CONTENT, FAILED, NOTHING, PING, TERMINAL, Observer, Uncut
 
 __all__ = [
     "CONTENT",
@@ -32,6 +32,7 @@ __all__ = [
 
 Header = tuple[bytes, bytes]
 
+_UNCUT: Final = Uncut()
 _NO_VALUES: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -61,6 +62,9 @@ class Blind(Observer):
     """Takes every byte for content and finds nothing in it: encoded, binary and unknown bodies."""
 
     __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(_UNCUT)
 
     def feed(self, data: bytes) -> int:
         return CONTENT
@@ -94,6 +98,9 @@ class Answer(Blind):
         # DeepSeek sends empty lines before the JSON while a request waits in its queue
         self._begun = self._begun or not data.isspace()
         return CONTENT if self._begun else NOTHING
+
+    def whole(self, body: bytes) -> Usage | None:
+        return self._dialect.usage_of(body if len(body) <= self.CAP else body[-self.TAIL :])
 
     def complete(self, *, clean: bool) -> bool:
         if clean:

@@ -18,8 +18,9 @@ from http import HTTPStatus
 from typing import Final
 
 from proxy.downstream.request import Request
+from proxy.headers import header_lines
 
-Headers = Sequence[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]] | bytes  # pairs, or the lines of a head
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -149,7 +150,7 @@ class Downstream:
 
 def status_and_headers(minor: int, status: int, headers: Headers) -> bytes:
     """Return the head's first lines; framing and the empty line are the caller's."""
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    lines = headers if isinstance(headers, bytes) else header_lines(headers)
     return b"HTTP/1.%d %d %b\r\n%b%bDate: %b\r\n" % (
         minor,
         status,

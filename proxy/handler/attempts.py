@@ -30,7 +30,7 @@ from proxy.handler.answers import cut
 from proxy.handler.asking import Wish
 from proxy.handler.call import Call
 from proxy.headers import ResponseHead as Delivered
-from proxy.headers import stream_headers
+from proxy.headers import header_lines, stream_headers
 from proxy.health import Permit, Verdict, verdict_of
 from proxy.retry import Decision, GiveUp, Position, Situation, parse_retry_after
 from proxy.router import Target
@@ -107,22 +107,18 @@ class Attempts:
         backend = self._runtime.backends[target.upstream]
         exchange = self._call.exchange
         exchange.upstream = target.upstream
-        self._attempt = Attempt(target.upstream, target.model, time.monotonic())
+        now = time.monotonic()
+        self._attempt = Attempt(target.upstream, target.model, now)
         exchange.attempts.append(self._attempt)
         question = self._wish.of(self._call, backend, target)
         self._events_back = question.back
         self._back = None if question.back is None or question.back.same_api else question.back
         self._backend = backend
         backend.budget.enter()
-        self._permit = self._runtime.health.admit(
-            target.upstream, time.monotonic(), only=len(self._targets) == 1 or position.repeats > 0
-        )
+        self._permit = self._runtime.health.admit(target.upstream, now, only=len(self._targets) == 1 or position.repeats > 0)
         if self._permit is None:
             raise UpstreamBusy("its circuit is open")
-        self._stream.deadlines.begin_attempt(
-            time.monotonic(),
-            another=self._runtime.policy.another_target_left(position, len(self._targets), replayable=self._replayable),
-        )
+        self._stream.deadlines.begin_attempt(now, another=self._another_target_left(position))
         if backend.signer is not None:
             await self._wait_for_credentials(backend.signer)
         upstream = await backend.pool.open(backend.request(question.out), self._stream)
@@ -213,6 +209,10 @@ class Attempts:
         if self._back is not None:
             status, body = self._back.error(status, body)
         return Refused(status, delivered, body)
+
+    def _another_target_left(self, position: Position) -> bool:
+        count = len(self._targets)
+        return count > 1 and self._runtime.policy.another_target_left(position, count, replayable=self._replayable)
 
     @property
     def _replayable(self) -> bool:
@@ -312,8 +312,14 @@ class Attempts:
         call.exchange.status = upstream.head.status
         upstream.close()
         self._conclude("ok", Verdict.SUCCESS)
-        delivered = self._delivered(upstream, body_may_change=False)
-        return call.downstream.answer(upstream.head.status, [*delivered.headers, *call.response_headers], body)
+        return call.downstream.answer(upstream.head.status, self._lines(upstream) + header_lines(call.response_headers), body)
+
+    def _lines(self, upstream: UpstreamStream) -> bytes:
+        """Return the header lines of an answer that is passed on whole."""
+        if self._back is not None:
+            return header_lines(self._delivered(upstream, body_may_change=False).headers)
+        assert self._backend is not None
+        return self._backend.inbound.lines(upstream.head.headers)
 
     def _begin(self, upstream: UpstreamStream) -> None:
         call, status = self._call, upstream.head.status

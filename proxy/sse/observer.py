@@ -28,6 +28,22 @@ class Cutter(Protocol):
         """Return the events that *data* completes."""
 
 
+class Uncut:
+    """Cuts nothing, for bodies that are no events; its state never changes."""
+
+    __slots__ = ("held", "id_seen", "lost")
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+        self.lost = 0
+        self.id_seen = False
+
+    def feed(self, data: bytes) -> Sequence[bytes]:
+        """Find no event."""
+        del data
+        return ()
+
+
 class Observer(abc.ABC):
     """Looks at a copy of one upstream's stream. Whatever it does, the client's bytes are the upstream's.
 
@@ -52,6 +68,12 @@ class Observer(abc.ABC):
     @abc.abstractmethod
     def event(self, block: bytes) -> int:
         """Look at one whole event block. Notes `terminal`, `error` and `usage`."""
+
+    def whole(self, body: bytes) -> Usage | None:
+        """Look at a whole answer that came at once, and return its usage."""
+        self.feed(body)
+        self.complete(clean=True)
+        return self.usage
 
     @property
     def garbled(self) -> bool:

@@ -166,13 +166,13 @@ class Stream:
 
     def note_whole(self, body: bytes, observer: Observer) -> None:
         """Note an answer whose *body* came whole, with its head: it goes out without passing through here."""
-        now = self._clock()
-        observer.feed(body)
-        observer.complete(clean=True)
-        self.relay.begin(observer, Framing.WHOLE)
-        self.exchange.committed = now
-        self.exchange.count(body)
-        self._note_content(now)
+        exchange, now = self.exchange, self._clock()
+        exchange.usage = observer.whole(body)
+        self.relay.observer = None  # it is not an earlier attempt's usage that counts
+        exchange.committed = now
+        exchange.count(body)
+        exchange.phase = Phase.STREAMING
+        exchange.content(now)
 
     def drop_attempt(self) -> None:
         """Close the current upstream, if there is one: another attempt follows, and nothing of this one counts any more."""

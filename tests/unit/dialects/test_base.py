@@ -42,6 +42,17 @@ def test_a_whole_answer_s_usage_is_read_however_it_came(size: int) -> None:
     assert answer.usage == Usage(9, 2)
 
 
+@pytest.mark.parametrize("body", [ANSWER, embeddings(40), b"<html>"], ids=["small", "large", "no JSON"])
+def test_an_answer_that_came_at_once_has_the_usage_of_one_that_came_in_pieces(body: bytes) -> None:
+    assert Answer(CHAT).whole(body) == answer_of(body[:50], body[50:]).usage
+
+
+def test_a_stream_looked_at_as_a_whole_has_its_usage_too() -> None:
+    body = b"data: " + orjson.dumps({"choices": [], "usage": USAGE}) + b"\n\n"
+
+    assert CHAT.observer(RequestView("m")).whole(body) == Usage(9, 2)
+
+
 def test_a_large_answer_s_usage_is_read_from_its_end() -> None:
     """A batch of embeddings takes megabytes, and its usage stands last."""
     body = embeddings(40)

@@ -1397,6 +1397,18 @@ async def test_whole_body_that_came_with_its_head_is_counted_like_any_other(hous
     assert exchange.usage.tokens_out == 5
 
 
+async def test_usage_of_a_whole_answer_is_not_that_of_an_attempt_before_it(house: Rooms) -> None:
+    joined = await house.join()
+    await joined.live(USAGE)
+    joined.stream.drop_attempt()
+
+    joined.stream.note_whole(b'{"usage": {"prompt_tokens": 7}}', Answer(COMPLETIONS))
+    joined.stream.close()
+
+    assert joined.exchange.usage is not None
+    assert joined.exchange.usage.tokens_in == 7
+
+
 async def test_stream_shows_where_it_stands(house: Rooms) -> None:
     joined = await house.join()
     await joined.live(TOKEN)
