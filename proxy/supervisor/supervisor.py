@@ -211,12 +211,14 @@ class Supervisor:
             worker = await self._start_worker(number, listener)
         except OSError as exc:
             return exc.strerror
+        status = await worker.ended()
+        self.workers.pop(number, None)
+        self.leases.forget(worker)
         try:
-            return await worker.ended()
-        finally:
-            self.workers.pop(number, None)
-            self.leases.forget(worker)
             self.ledger.ended(worker)
+        except Exception:
+            log.exception("what a worker had counted is lost", extra={"worker": number})
+        return status
 
     async def _start_worker(self, number: int, listener: int) -> Worker:
         handlers = {

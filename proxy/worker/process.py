@@ -93,7 +93,7 @@ class Worker:
         # at once and not in `serve`, because the next message may be about this server already
         try:
             self._server = Server(unpack(facts["parcel"]), place=self._place)
-            self._shares = self._server.lifecycle.peers = Shares(self.channel, self._server.lifecycle)
+            self._shares = self._server.lifecycle.peers = Shares(self.channel, self._server.lifecycle, self._tasks)
         except Exception as exc:  # noqa: BLE001 - it is raised again where this process is served
             self._begun.set_exception(exc)
         else:

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from proxy.lifecycle import Lifecycle
 from proxy.supervisor import Channel, ChannelClosed
+from proxy.tasks import Tasks
+
+LEASE_WITHIN: Final = 5.0  # on a machine that is overloaded a request rather waits than is refused
 
 
 class Shares:
     """The peers of a worker. Where there is room a request needs no word with the supervisor; near a limit it does."""
 
-    def __init__(self, channel: Channel, lifecycle: Lifecycle) -> None:
+    def __init__(self, channel: Channel, lifecycle: Lifecycle, tasks: Tasks) -> None:
         self._channel = channel
         self._lifecycle = lifecycle
+        self._tasks = tasks
         self._lent: dict[str, int] = {}
+        self._asking: dict[str, asyncio.Task[bool]] = {}
 
     def leased(self, subject: str) -> int:
         """Return how many slots of *subject* are lent to this worker."""
         return self._lent.get(subject, 0)
 
     async def lease(self, subject: str, limit: int) -> bool:
-        """Ask for more. What is lent is counted when its own message comes, so none is lost with whoever waited here."""
+        """Ask for more, with one question for all who wait for slots of *subject*: many would take them all, from other workers too."""
+        asking = self._asking.get(subject)
+        if asking is None:
+            asking = self._asking[subject] = self._tasks.spawn(self._ask(subject, limit), name="lease")
+            asking.add_done_callback(lambda _: self._asking.pop(subject))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, subject: str, limit: int) -> bool:
+        # What is lent is counted when its own message comes, so that nothing is lost when this comes too late.
         try:
-            return bool(await self._channel.ask("lease", subject=subject, limit=limit))
+            return bool(await self._channel.ask("lease", within=LEASE_WITHIN, subject=subject, limit=limit))
         except (ChannelClosed, TimeoutError):
             return False
 

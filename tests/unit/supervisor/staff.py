@@ -23,7 +23,7 @@ def send(*message):
     channel.flush()
 def metrics():
     counted = {"llm_proxy_config_reloads_total": [[[], COUNTED]]}
-    send(0, 0, "metrics", dict(counted=counted, present={}, folded={}, circuits={"a": 1}, log_lines_dropped=0))
+    send(0, 0, "metrics", dict(counted=counted, present={}, folded={}, circuits={"a": 1}, lost={"log_lines": 1}))
 while len(head := channel.read(4)) == 4:
     kind, number, word, facts = json.loads(channel.read(int.from_bytes(head, "big")))
     if word == "settings":

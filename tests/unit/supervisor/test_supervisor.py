@@ -17,7 +17,7 @@ from proxy.supervisor import Supervisor
 from proxy.supervisor.supervisor import run
 from tests.support.components import HOST
 from tests.support.house import settings
-from tests.unit.supervisor.staff import replaced, staffed
+from tests.unit.supervisor.staff import SCRIPT, replaced, staffed
 
 
 async def shown(supervisor: Supervisor, path: str) -> tuple[int, Any]:
@@ -61,6 +61,7 @@ async def test_metrics_are_the_sum_of_the_workers_and_those_that_ended_stay_coun
         assert before == 6
         assert await metric(supervisor, "llm_proxy_config_reloads_total ") == 9
         assert await metric(supervisor, "llm_proxy_worker_restarts_total ") == 1
+        assert await metric(supervisor, "llm_proxy_log_lines_dropped_total ") == 3
         assert await metric(supervisor, "llm_proxy_circuit_state{") == 1
         assert await metric(supervisor, "llm_proxy_build_info{") == 1
         assert await metric(supervisor, 'llm_proxy_worker_open_fds{worker="1"}') > 0
@@ -77,6 +78,15 @@ async def test_while_a_worker_is_replaced_connections_wait_in_its_socket_and_it_
             await replaced(supervisor, 0, worker.pid)
 
         assert not_ready == 503
+
+
+async def test_a_worker_whose_numbers_cannot_be_read_is_replaced_all_the_same() -> None:
+    """Its code may be newer than its supervisor's."""
+    async with staffed(script=SCRIPT.replace("lost=", "other=")) as supervisor:
+        pid = supervisor.workers[0].pid
+        supervisor.workers[0].kill()
+
+        await replaced(supervisor, 0, pid)
 
 
 async def test_the_other_workers_live_on() -> None:

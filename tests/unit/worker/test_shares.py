@@ -30,7 +30,7 @@ class Office:
         self.far = Channel({"lease": self.lease, "end": self.end, "returned": self.returned.append}, self.tasks)
         self.near = Channel({"lent": lambda facts: self.shares.lent(facts["subject"], facts["count"])}, self.tasks)
         self.lifecycle = Lifecycle(100)
-        self.shares = self.lifecycle.peers = Shares(self.near, self.lifecycle)
+        self.shares = self.lifecycle.peers = Shares(self.near, self.lifecycle, self.tasks)
 
     async def lease(self, facts: Facts) -> int:
         self.asked.append(facts)
@@ -98,6 +98,15 @@ async def test_requests_that_ask_at_once_get_no_more_than_was_lent() -> None:
         outcomes = await asyncio.gather(*(it.admit() for _ in range(4)), return_exceptions=True)
 
         assert sum(outcome is None for outcome in outcomes) == it.lifecycle.held("ann") == it.shares.leased("ann") == 2
+
+
+async def test_all_who_wait_for_slots_ask_one_question() -> None:
+    """Each with its own would take so much that another worker is refused although there is room."""
+    async with office(50) as it:
+        await asyncio.gather(*(it.admit(limit=100) for _ in range(30)))
+
+        assert len(it.asked) == 1
+        assert it.lifecycle.held("ann") == 30
 
 
 async def test_what_was_lent_to_somebody_who_left_is_not_lost() -> None:
