@@ -10,7 +10,7 @@ LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test test-long check format bench picture lock clean
+.PHONY: help run test test-long check format bench picture client-table lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -39,6 +39,11 @@ bench: $(VENV)/runtime.stamp ## measure the proxy beside nginx (needs gcc and ng
 
 picture: $(VENV)/dev.stamp ## draw the dashboard's picture anew from some minutes of traffic (needs prometheus and chromium)
 	$(BIN)/python -m tests.e2e.dashboard.picture $(ARGS)
+
+client-table: $(VENV)/dev.stamp ## run the tests of all clients and write what they have shown into docs/clients.md
+	mkdir -p build
+	LLM_PROXY_CLIENT_RESULTS=build/clients.json $(BIN)/python -m pytest --quiet -m client tests/e2e
+	$(BIN)/python -m tests.e2e.client_table build/clients.json
 
 lock: $(VENV)/dev.stamp ## move the locked requirements to the newest versions that setup.cfg allows
 	$(LOCK) --upgrade --output-file requirements/runtime.txt setup.cfg requirements/build.in

@@ -1,12 +1,15 @@
-"""A house of its own for every end-to-end test."""
+"""A house of its own for every end-to-end test, and a note of what each has shown of its client."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Generator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.parts import demo
+from tests.e2e.recording import RESULTS, note, write
 from tests.support.house import House, open_house
 
 
@@ -15,3 +18,17 @@ async def house() -> AsyncIterator[House]:
     """The proxy in front of the simulator, with a keepalive every 100 ms."""
     async with open_house(demo()) as opened:
         yield opened
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember whether *item* has passed."""
+    report = yield
+    note(item, report)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write what the run has shown of clients, where somebody wants it."""
+    if path := os.environ.get(RESULTS):
+        write(Path(path), session.items)

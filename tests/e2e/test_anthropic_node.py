@@ -17,7 +17,11 @@ from tests.support.components import require
 from tests.support.house import House, open_house
 from tests.support.upstream import Fin, Hang, Pause, Reply, Rst, Upstream, answer, stream
 
-pytestmark = [pytest.mark.component("npm", "node"), pytest.mark.timeout(300)]  # the first run installs
+pytestmark = [
+    pytest.mark.client("anthropic for TypeScript", "npm:@anthropic-ai/sdk"),
+    pytest.mark.component("npm", "node"),
+    pytest.mark.timeout(300),
+]  # the first run installs
 
 SDK = "@anthropic-ai/sdk"
 STREAMED = ["message", "helper"]
@@ -47,6 +51,7 @@ async def house(upstream: Upstream) -> AsyncIterator[House]:
         yield opened
 
 
+@pytest.mark.shows("text")
 async def test_text_is_that_of_the_backend(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.script(stream(WHOLE), stream(WHOLE.replace(b"\n", b"\r\n")))
 
@@ -55,6 +60,7 @@ async def test_text_is_that_of_the_backend(upstream: Upstream, house: House, cli
     assert [each["text"] for each in told] == ["Hi", "Hi"]
 
 
+@pytest.mark.shows("text")
 async def test_whole_answers_are_read(upstream: Upstream, house: House, client: NodeClient) -> None:
     message = {**MESSAGE, "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"}
     upstream.script(answer(message, headers=[("request-id", "req_1")]))
@@ -64,6 +70,7 @@ async def test_whole_answers_are_read(upstream: Upstream, house: House, client: 
     assert told == {"text": "Hi", "id": "req_1"}
 
 
+@pytest.mark.shows("text")
 async def test_events_arrive_one_by_one(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.script(stream(BEGUN, *[step for _ in range(8) for step in (Pause(0.05), HI)], ENDED))
 
@@ -73,6 +80,7 @@ async def test_events_arrive_one_by_one(upstream: Upstream, house: House, client
     assert median(later - at for at, later in itertools.pairwise(told["times"])) > 0.025
 
 
+@pytest.mark.shows("tools")
 async def test_tools_in_parallel_and_thoughts_are_put_together(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.script(stream(TOOLS))
     (tools,) = await client.use(house, "blocks")
@@ -99,6 +107,7 @@ async def test_tokens_are_counted_and_models_listed(upstream: Upstream, house: H
 @pytest.mark.parametrize(
     "silent", [stream(Pause(1), WHOLE), stream(BEGUN, Pause(1), HI, ENDED)], ids=["before the first event", "between two"]
 )
+@pytest.mark.shows("silence")
 async def test_keepalives_in_a_second_of_silence_change_nothing(
     upstream: Upstream, house: House, client: NodeClient, silent: Reply
 ) -> None:
@@ -120,6 +129,7 @@ async def test_keepalives_in_a_second_of_silence_change_nothing(
     ],
     ids=["400", "404", "429", "529"],
 )
+@pytest.mark.shows("errors")
 async def test_refusal_of_the_backend_is_raised_as_what_it_is(
     upstream: Upstream, house: House, client: NodeClient, reply: Reply, raised: str
 ) -> None:
@@ -130,6 +140,7 @@ async def test_refusal_of_the_backend_is_raised_as_what_it_is(
     assert (told["raised"], told["status"]) == (raised, reply.status)
 
 
+@pytest.mark.shows("errors")
 async def test_refusals_of_ours_are_raised_as_what_they_are(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.script(answer({"data": [LISTED]}))
 
@@ -144,6 +155,7 @@ async def test_refusals_of_ours_are_raised_as_what_they_are(upstream: Upstream, 
     assert (unknown["raised"], unknown["type"], unknown["code"]) == ("NotFoundError", "not_found_error", "model_not_found")
 
 
+@pytest.mark.shows("errors")
 async def test_client_does_not_multiply_the_attempts_of_the_proxy(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.always(refused(529, "overloaded_error"))
 
@@ -162,6 +174,7 @@ async def test_client_does_not_multiply_the_attempts_of_the_proxy(upstream: Upst
     ],
     ids=["without its end", "reset", "cut inside an event"],
 )
+@pytest.mark.shows("cut")
 async def test_broken_stream_is_raised(
     upstream: Upstream, house: House, client: NodeClient, broken: Reply, code: str | None
 ) -> None:
@@ -174,6 +187,7 @@ async def test_broken_stream_is_raised(
 
 
 @pytest.mark.parametrize("before", [[], [BEGUN, HI]], ids=["first", "late"])
+@pytest.mark.shows("errors")
 async def test_error_of_the_backend_in_the_stream_is_raised_as_it_is(
     upstream: Upstream, house: House, client: NodeClient, before: list[bytes]
 ) -> None:
@@ -184,6 +198,7 @@ async def test_error_of_the_backend_in_the_stream_is_raised_as_it_is(
     assert [each["type"] for each in told] == ["overloaded_error"] * 2
 
 
+@pytest.mark.shows("leaving")
 async def test_stream_that_is_left_stops_the_backend_at_once(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.always(stream(BEGUN, HI, Hang()))
     waits = []

@@ -20,6 +20,8 @@ from tests.support.claude import BEGUN, ENDED, HI, MESSAGE, OVERLOADED, THOUGHTS
 from tests.support.house import KEY, House, open_house
 from tests.support.upstream import Drip, Fin, Gate, Hang, Pause, Reply, Rst, Upstream, answer, stream, verbatim
 
+pytestmark = pytest.mark.client("anthropic for Python", "pypi:anthropic")
+
 CLOCKS = {"commit_after": "200ms", "keepalive_interval": "100ms"}
 ANSWER = {**MESSAGE, "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"}
 LISTED = {"type": "model", "id": "claude-x", "display_name": "Claude X", "created_at": "2025-11-21T08:00:00Z"}
@@ -48,6 +50,7 @@ async def client(house: House) -> AsyncIterator[AsyncAnthropic]:
 
 @pytest.mark.parametrize("told", STREAMED)
 @pytest.mark.parametrize("ends", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.shows("text")
 async def test_text_is_that_of_the_backend(upstream: Upstream, client: AsyncAnthropic, told: Told, ends: bytes) -> None:
     upstream.always(stream(Drip(WHOLE.replace(b"\n", ends), 100)))
 
@@ -56,6 +59,7 @@ async def test_text_is_that_of_the_backend(upstream: Upstream, client: AsyncAnth
     assert text == await direct(upstream, told) == "Hi"
 
 
+@pytest.mark.shows("text")
 async def test_a_whole_answer_is_that_of_the_backend(upstream: Upstream, client: AsyncAnthropic) -> None:
     upstream.always(answer(ANSWER, headers=[("request-id", "req_1")]))
 
@@ -65,6 +69,7 @@ async def test_a_whole_answer_is_that_of_the_backend(upstream: Upstream, client:
     assert message._request_id == "req_1"
 
 
+@pytest.mark.shows("text")
 async def test_events_arrive_one_by_one(upstream: Upstream, client: AsyncAnthropic) -> None:
     upstream.script(stream(BEGUN, *[step for _ in range(8) for step in (Pause(0.05), HI)], ENDED))
 
@@ -75,6 +80,7 @@ async def test_events_arrive_one_by_one(upstream: Upstream, client: AsyncAnthrop
     assert median(later - at for at, later in itertools.pairwise(times)) > 0.025
 
 
+@pytest.mark.shows("tools")
 async def test_tools_in_parallel_are_streamed(upstream: Upstream, client: AsyncAnthropic) -> None:
     upstream.script(stream(TOOLS))
 
@@ -85,6 +91,7 @@ async def test_tools_in_parallel_are_streamed(upstream: Upstream, client: AsyncA
     assert message.stop_reason == "tool_use"
 
 
+@pytest.mark.shows("tools")
 async def test_thoughts_are_streamed_whole_and_redacted(upstream: Upstream, client: AsyncAnthropic) -> None:
     upstream.script(stream(THOUGHTS))
 
@@ -154,6 +161,7 @@ async def test_models_are_listed_and_described(upstream: Upstream, client: Async
     ids=["before the first event", "between two", "before the head"],
 )
 @pytest.mark.parametrize("told", STREAMED)
+@pytest.mark.shows("silence")
 async def test_keepalives_in_a_second_of_silence_change_nothing(
     upstream: Upstream, house: House, client: AsyncAnthropic, silent: Reply, told: Told
 ) -> None:
@@ -180,6 +188,7 @@ async def test_keepalives_in_a_second_of_silence_change_nothing(
     ],
     ids=["400", "404", "413", "429", "529"],
 )
+@pytest.mark.shows("errors")
 async def test_refusal_of_the_backend_is_raised_as_what_it_is(
     upstream: Upstream, client: AsyncAnthropic, reply: Reply, raised: type[anthropic.APIStatusError]
 ) -> None:
@@ -192,6 +201,7 @@ async def test_refusal_of_the_backend_is_raised_as_what_it_is(
     assert caught.value.body["request_id"] == "req_1"
 
 
+@pytest.mark.shows("errors")
 async def test_refusals_of_ours_are_raised_as_what_they_are(upstream: Upstream, client: AsyncAnthropic) -> None:
     upstream.script(answer({"data": [LISTED]}))
 
@@ -208,6 +218,7 @@ async def test_refusals_of_ours_are_raised_as_what_they_are(upstream: Upstream, 
     assert codes == ["invalid_credentials", "model_not_found", "model_not_found"]
 
 
+@pytest.mark.shows("errors")
 async def test_client_does_not_multiply_the_attempts_of_the_proxy(
     upstream: Upstream, house: House, client: AsyncAnthropic
 ) -> None:
@@ -230,6 +241,7 @@ async def test_client_does_not_multiply_the_attempts_of_the_proxy(
     ],
     ids=["without its end", "closed", "reset"],
 )
+@pytest.mark.shows("cut")
 async def test_broken_stream_is_raised_and_says_what_happened(
     upstream: Upstream, client: AsyncAnthropic, told: Told, broken: Reply, code: str
 ) -> None:
@@ -243,6 +255,7 @@ async def test_broken_stream_is_raised_and_says_what_happened(
 
 
 @pytest.mark.parametrize("told", STREAMED)
+@pytest.mark.shows("cut")
 async def test_stream_that_is_cut_inside_an_event_is_raised(upstream: Upstream, client: AsyncAnthropic, told: Told) -> None:
     """As its HTTP library's own error: the client does not translate those of a stream."""
     upstream.script(stream(BEGUN, HI[:-9], Fin()))
@@ -253,6 +266,7 @@ async def test_stream_that_is_cut_inside_an_event_is_raised(upstream: Upstream, 
 
 @pytest.mark.parametrize("before", [[], [BEGUN, HI]], ids=["first", "late"])
 @pytest.mark.parametrize("told", STREAMED)
+@pytest.mark.shows("errors")
 async def test_error_of_the_backend_in_the_stream_is_raised_as_it_is(
     upstream: Upstream, client: AsyncAnthropic, before: list[bytes], told: Told
 ) -> None:
@@ -262,6 +276,7 @@ async def test_error_of_the_backend_in_the_stream_is_raised_as_it_is(
         await told(client)
 
 
+@pytest.mark.shows("errors")
 async def test_failure_behind_keepalives_is_raised(upstream: Upstream) -> None:
     """The status is out; the backend never answers until the deadline for a first token."""
     upstream.always(verbatim(Hang()))
@@ -279,6 +294,7 @@ async def test_failure_behind_keepalives_is_raised(upstream: Upstream) -> None:
 # Leaving.
 
 
+@pytest.mark.shows("leaving")
 async def test_closed_stream_stops_the_backend_at_once(upstream: Upstream, house: House, client: AsyncAnthropic) -> None:
     upstream.always(stream(BEGUN, delta("text", text="Hi"), Hang()))
     waits = []
@@ -295,6 +311,7 @@ async def test_closed_stream_stops_the_backend_at_once(upstream: Upstream, house
 
 
 @pytest.mark.parametrize("told", [iterated, helped, whole])
+@pytest.mark.shows("leaving")
 async def test_request_that_is_cancelled_before_its_first_token_stops_the_backend(
     upstream: Upstream, house: House, client: AsyncAnthropic, told: Told
 ) -> None:
@@ -311,6 +328,7 @@ async def test_request_that_is_cancelled_before_its_first_token_stops_the_backen
 # The same without asyncio.
 
 
+@pytest.mark.shows("text")
 async def test_sync_client_streams_and_reads_and_raises(upstream: Upstream, house: House) -> None:
     upstream.script(stream(Pause(0.3), WHOLE), stream(TOOLS), answer(ANSWER), refused(400, "invalid_request_error"))
 

@@ -19,6 +19,8 @@ from tests.support.answers import ERROR_EVENT, TOKEN
 from tests.support.house import KEY, House, open_house, settings
 from tests.support.upstream import DONE, Fin, Hang, Pause, Reply, Rst, Upstream, answer, stream
 
+pytestmark = pytest.mark.client("openai for Azure, Python", "pypi:openai")
+
 VERSION = "2024-10-21"
 FAST = {"commit_after": "200ms", "keepalive_interval": "100ms"}
 FINISHED = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -61,6 +63,7 @@ async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
         await backend.close()
 
 
+@pytest.mark.shows("text")
 async def test_a_deployment_answers_whole_and_in_a_stream(house: House) -> None:
     async with azure_client(house) as client:
         completion = await client.chat.completions.create(model="demo", messages=TEA)
@@ -71,6 +74,7 @@ async def test_a_deployment_answers_whole_and_in_a_stream(house: House) -> None:
     assert [record["outcome"] for record in await house.records(2)] == ["completed", "completed"]
 
 
+@pytest.mark.shows("tools")
 async def test_tools_are_called_and_embeddings_made(house: House) -> None:
     asked: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Weather in Oslo?"}]
 
@@ -89,6 +93,7 @@ async def test_the_newer_form_is_openais_own_client(house: House) -> None:
         assert "tea" in await told(client)
 
 
+@pytest.mark.shows("errors")
 async def test_refusals_are_raised_as_what_they_are(house: House) -> None:
     async with azure_client(house) as client, azure_client(house, "lp_wrong") as stranger:
         with pytest.raises(openai.RateLimitError):
@@ -109,6 +114,7 @@ async def test_responses_name_their_model_in_the_body() -> None:
 
 
 @pytest.mark.parametrize("silent", [stream(Pause(1), TOKEN, FINISHED, DONE), stream(TOKEN, Pause(1), FINISHED, DONE)])
+@pytest.mark.shows("silence")
 async def test_keepalives_in_a_second_of_silence_change_nothing(silent: Reply) -> None:
     async with Upstream() as upstream, open_house(of_azure(upstream.url)) as house, azure_client(house) as client:
         upstream.script(silent)
@@ -127,6 +133,7 @@ async def test_keepalives_in_a_second_of_silence_change_nothing(silent: Reply) -
     ],
     ids=["without its end", "reset", "closed", "told"],
 )
+@pytest.mark.shows("cut")
 async def test_broken_stream_is_raised_and_says_what_happened(broken: Reply, code: str) -> None:
     async with Upstream() as upstream, open_house(of_azure(upstream.url)) as house, azure_client(house) as client:
         upstream.script(broken)
@@ -137,6 +144,7 @@ async def test_broken_stream_is_raised_and_says_what_happened(broken: Reply, cod
     assert raised.value.code == code
 
 
+@pytest.mark.shows("errors")
 async def test_a_prompt_that_azure_filters_is_refused_in_its_words() -> None:
     refusal = {"error": {"code": "content_filter", "message": "m", "status": 400, "innererror": {"code": "x"}}}
     async with Upstream() as upstream, open_house(of_azure(upstream.url)) as house, azure_client(house) as client:
@@ -148,6 +156,7 @@ async def test_a_prompt_that_azure_filters_is_refused_in_its_words() -> None:
     assert raised.value.code == "content_filter"
 
 
+@pytest.mark.shows("leaving")
 async def test_closed_stream_stops_the_backend_at_once() -> None:
     async with Upstream() as upstream, open_house(of_azure(upstream.url)) as house, azure_client(house) as client:
         upstream.always(stream(TOKEN, Hang()))
@@ -164,6 +173,7 @@ async def test_closed_stream_stops_the_backend_at_once() -> None:
         assert {record["outcome"] for record in await house.records(3)} == {"client_gone"}
 
 
+@pytest.mark.shows("text")
 async def test_sync_client_streams(house: House) -> None:
     def use() -> str:
         with AzureOpenAI(azure_endpoint=house.url, api_key=KEY, api_version=VERSION, max_retries=0) as client:

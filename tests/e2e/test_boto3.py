@@ -45,6 +45,8 @@ from tests.support.house import KEY, House, open_house
 from tests.support.tls_front import TlsFront
 from tests.support.upstream import Drip, Fin, Hang, Pause, Reply, Upstream, answer
 
+pytestmark = pytest.mark.client("boto3", "pypi:boto3")
+
 ARN: Final = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 TEA: Final = [{"role": "user", "content": [{"text": "Tea?"}]}]
 ONCE: Final = {"retries": {"mode": "standard", "total_max_attempts": 1}, "read_timeout": 10, "connect_timeout": 5}
@@ -119,6 +121,7 @@ def text_of(events: list[dict[str, Any]]) -> str:
 
 
 @pytest.mark.parametrize("size", [1, 100, 10_000])
+@pytest.mark.shows("text")
 async def test_a_stream_is_that_of_the_backend(upstream: Upstream, client: Client, size: int) -> None:
     upstream.script(frames(Drip(WHOLE, size)))
 
@@ -136,6 +139,7 @@ async def test_a_stream_is_that_of_the_backend(upstream: Upstream, client: Clien
     assert events[-1]["metadata"]["usage"]["inputTokens"] == 20
 
 
+@pytest.mark.shows("text")
 async def test_a_whole_answer_is_that_of_the_backend(upstream: Upstream, client: Client) -> None:
     upstream.script(answer(ANSWER))
 
@@ -144,6 +148,7 @@ async def test_a_whole_answer_is_that_of_the_backend(upstream: Upstream, client:
     assert told["output"]["message"]["content"] == [{"text": "Hi"}]
 
 
+@pytest.mark.shows("text")
 async def test_a_model_s_own_stream_and_answer_pass(upstream: Upstream, client: Client) -> None:
     upstream.script(frames(*CLAUDE), answer({"content": [{"type": "text", "text": "Hi"}]}))
     body = json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": []})
@@ -217,6 +222,7 @@ async def test_the_backend_gets_a_signature_of_our_own(
         assert "/eu-central-1/bedrock/" in (seen.header("authorization") or "")
 
 
+@pytest.mark.shows("text")
 async def test_the_asynchronous_sdk_gets_the_same(aws: Aws, upstream: Upstream, front: TlsFront, authority: Authority) -> None:
     upstream.script(frames(*FRAMES))
     aws.set(AWS_BEARER_TOKEN_BEDROCK=KEY)
@@ -234,6 +240,7 @@ async def test_the_asynchronous_sdk_gets_the_same(aws: Aws, upstream: Upstream, 
 
 
 @pytest.mark.component("caddy")
+@pytest.mark.shows("text")
 async def test_frames_come_one_by_one_through_caddy(
     aws: Aws, upstream: Upstream, house: House, authority: Authority, tmp_path: Path
 ) -> None:
@@ -259,6 +266,7 @@ def arrivals(client: Client) -> list[float]:
 # What goes wrong.
 
 
+@pytest.mark.shows("errors")
 async def test_a_refusal_is_the_sdk_s_own_exception(upstream: Upstream, client: Client) -> None:
     upstream.script(refused("ValidationException", message="too long"))
 
@@ -266,6 +274,7 @@ async def test_a_refusal_is_the_sdk_s_own_exception(upstream: Upstream, client: 
         await asyncio.to_thread(streamed, client)
 
 
+@pytest.mark.shows("errors")
 async def test_a_failure_of_the_proxy_s_is_the_sdk_s_own_exception(upstream: Upstream, client: Client) -> None:
     with pytest.raises(client.exceptions.ResourceNotFoundException, match="does not exist"):
         await asyncio.to_thread(streamed, client, "amazon.nova-lite-v1:0")
@@ -273,6 +282,7 @@ async def test_a_failure_of_the_proxy_s_is_the_sdk_s_own_exception(upstream: Ups
 
 
 @pytest.mark.parametrize("name", STREAM_ERRORS[:5])
+@pytest.mark.shows("errors")
 async def test_an_exception_in_a_stream_is_raised(upstream: Upstream, client: Client, name: str) -> None:
     upstream.script(frames(START, HI, exception(name, "no more")))
 
@@ -290,6 +300,7 @@ BROKEN: dict[str, tuple[Reply, type[Exception]]] = {
 
 
 @pytest.mark.parametrize(("reply", "error"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.shows("cut")
 async def test_a_stream_that_is_not_finished_is_never_taken_for_one(
     upstream: Upstream, client: Client, reply: Reply, error: type[Exception]
 ) -> None:
@@ -300,6 +311,7 @@ async def test_a_stream_that_is_not_finished_is_never_taken_for_one(
         await asyncio.to_thread(streamed, client)
 
 
+@pytest.mark.shows("errors")
 async def test_a_throttled_first_frame_fails_over(aws: Aws, upstream: Upstream, authority: Authority) -> None:
     async with Upstream() as other, open_house(bedrock(upstream.url, other.url)) as house:
         upstream.script(frames(THROTTLED))
@@ -314,6 +326,7 @@ async def test_a_throttled_first_frame_fails_over(aws: Aws, upstream: Upstream, 
             assert text_of(events) == "Hi there"
 
 
+@pytest.mark.shows("leaving")
 async def test_a_client_that_closes_its_stream_stops_the_backend(upstream: Upstream, client: Client, house: House) -> None:
     upstream.script(frames(START, HI, Hang()))
 
@@ -331,6 +344,7 @@ async def test_a_client_that_closes_its_stream_stops_the_backend(upstream: Upstr
 # Who asks.
 
 
+@pytest.mark.shows("errors")
 async def test_a_signature_is_refused_with_a_hint(aws: Aws, front: TlsFront, authority: Authority) -> None:
     aws.keys()
     client = await make(front.url, authority)

@@ -10,7 +10,7 @@ from statistics import median
 
 import pytest
 
-from tests.e2e.node_client import FOLDER, NodeClient, install, newest_node
+from tests.e2e.node_client import FOLDER, NodeClient, install, newest_node, tried
 from tests.e2e.parts import STOPPED_WITHIN
 from tests.support.components import require
 from tests.support.google import CALLS, HI, OVERLOADED, STOP, THOUGHTS, WHOLE, YOU, google, refused, response
@@ -28,7 +28,7 @@ def _installed() -> None:
     install()
 
 
-@pytest.fixture(params=[NEWEST, "google-genai-2"])
+@pytest.fixture(params=[tried("@google/genai for Node", NEWEST), tried("@google/genai for Node, major before", "google-genai-2")])
 def client(request: pytest.FixtureRequest, _installed: None) -> NodeClient:
     node = newest_node() if request.param == NEWEST else Path(require("node"))
     return NodeClient(node, request.param, FOLDER / "gemini.mjs", base="")
@@ -46,6 +46,7 @@ async def house(upstream: Upstream) -> AsyncIterator[House]:
         yield opened
 
 
+@pytest.mark.shows("text")
 async def test_text_is_that_of_the_backend(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.script(stream(WHOLE), stream(WHOLE.replace(b"\r\n", b"\n")))
 
@@ -54,6 +55,7 @@ async def test_text_is_that_of_the_backend(upstream: Upstream, house: House, cli
     assert [each["text"] for each in told] == ["Hi you", "Hi you"]
 
 
+@pytest.mark.shows("text")
 async def test_whole_answers_and_counts_are_read(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.always(answer(response({"text": "Hi"}, finish="STOP")))
     (told,) = await client.use(house, "whole")
@@ -63,6 +65,7 @@ async def test_whole_answers_and_counts_are_read(upstream: Upstream, house: Hous
     assert (told, counted) == ({"text": "Hi"}, {"tokens": 31})
 
 
+@pytest.mark.shows("text")
 async def test_chunks_arrive_one_by_one(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.script(stream(*[step for _ in range(8) for step in (Pause(0.05), HI)], STOP))
 
@@ -72,6 +75,7 @@ async def test_chunks_arrive_one_by_one(upstream: Upstream, house: House, client
     assert median(later - at for at, later in itertools.pairwise(told["times"])) > 0.025
 
 
+@pytest.mark.shows("tools")
 async def test_functions_and_thoughts_are_streamed(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.script(stream(CALLS))
     (called,) = await client.use(house, "parts")
@@ -93,6 +97,7 @@ async def test_functions_and_thoughts_are_streamed(upstream: Upstream, house: Ho
     ],
     ids=["before the first event", "between two", "before the head"],
 )
+@pytest.mark.shows("silence")
 async def test_keepalives_in_a_second_of_silence_change_nothing(
     upstream: Upstream, house: House, client: NodeClient, silent: Reply
 ) -> None:
@@ -114,6 +119,7 @@ async def test_keepalives_in_a_second_of_silence_change_nothing(
     ],
     ids=["400", "404", "429", "503"],
 )
+@pytest.mark.shows("errors")
 async def test_refusal_of_the_backend_is_raised_as_what_it_is(
     upstream: Upstream, house: House, client: NodeClient, reply: Reply
 ) -> None:
@@ -124,6 +130,7 @@ async def test_refusal_of_the_backend_is_raised_as_what_it_is(
     assert (told["raised"], told["status"]) == ("ApiError", reply.status)
 
 
+@pytest.mark.shows("errors")
 async def test_refusals_of_ours_are_raised_as_what_they_are(house: House, client: NodeClient) -> None:
     (denied,) = await client.use(house, "stream", key="lp_wrong")
     (unknown,) = await client.use(house, "unknownModel")
@@ -138,6 +145,7 @@ async def test_refusals_of_ours_are_raised_as_what_they_are(house: House, client
     [(stream(HI, YOU), "upstream_truncated"), (stream(HI, Rst()), "upstream_reset"), (stream(HI, YOU[:-9], Fin()), "")],
     ids=["without its end", "reset", "cut inside an event"],
 )
+@pytest.mark.shows("cut")
 async def test_broken_stream_is_raised(upstream: Upstream, house: House, client: NodeClient, broken: Reply, reason: str) -> None:
     upstream.always(broken)
 
@@ -148,6 +156,7 @@ async def test_broken_stream_is_raised(upstream: Upstream, house: House, client:
 
 
 @pytest.mark.parametrize("before", [[], [HI]], ids=["first", "late"])
+@pytest.mark.shows("errors")
 async def test_error_of_the_backend_in_the_stream_is_raised_as_it_is(
     upstream: Upstream, house: House, client: NodeClient, before: list[bytes]
 ) -> None:
@@ -159,6 +168,7 @@ async def test_error_of_the_backend_in_the_stream_is_raised_as_it_is(
     assert all("UNAVAILABLE" in each["message"] for each in told)
 
 
+@pytest.mark.shows("leaving")
 async def test_stream_that_is_left_stops_the_backend_at_once(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.always(stream(HI, Hang()))
     waits = []

@@ -21,6 +21,7 @@ from tests.support.house import KEY, House, open_house
 from tests.support.upstream import Drip, Fin, Gate, Hang, Pause, Reply, Rst, Upstream, answer, stream, verbatim
 
 pytestmark = [
+    pytest.mark.client("google-genai for Python", "pypi:google-genai"),
     # The client derives a class from aiohttp's session, which aiohttp advises against,
     pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),
     # and leaves the connection of a stream that failed to the garbage collector.
@@ -77,6 +78,7 @@ async def simulated() -> AsyncIterator[genai.Client]:
 
 @pytest.mark.parametrize("told", STREAMED)
 @pytest.mark.parametrize("ends", [b"\r\n", b"\n"], ids=["CRLF", "LF"])
+@pytest.mark.shows("text")
 async def test_text_is_that_of_the_backend(upstream: Upstream, client: genai.Client, told: Told, ends: bytes) -> None:
     upstream.always(stream(Drip(WHOLE.replace(b"\r\n", ends), 100)))
 
@@ -99,6 +101,7 @@ async def test_either_version_of_the_api_is_the_clients_choice(upstream: Upstrea
     assert KEY.encode() not in streamed.head.raw
 
 
+@pytest.mark.shows("text")
 async def test_chunks_arrive_one_by_one(upstream: Upstream, client: genai.Client) -> None:
     upstream.script(stream(*[step for _ in range(8) for step in (Pause(0.05), HI)], STOP))
 
@@ -109,6 +112,7 @@ async def test_chunks_arrive_one_by_one(upstream: Upstream, client: genai.Client
     assert median(later - at for at, later in itertools.pairwise(times)) > 0.025
 
 
+@pytest.mark.shows("tools")
 async def test_functions_are_called(upstream: Upstream, client: genai.Client) -> None:
     upstream.script(stream(CALLS))
 
@@ -119,6 +123,7 @@ async def test_functions_are_called(upstream: Upstream, client: genai.Client) ->
     assert parts[0].thought_signature
 
 
+@pytest.mark.shows("tools")
 async def test_thoughts_and_counts_are_streamed(upstream: Upstream, client: genai.Client) -> None:
     upstream.script(stream(THOUGHTS))
 
@@ -129,6 +134,7 @@ async def test_thoughts_and_counts_are_streamed(upstream: Upstream, client: gena
     assert chunks[-1].usage_metadata.candidates_token_count == 3
 
 
+@pytest.mark.shows("errors")
 async def test_a_blocked_prompt_is_told_and_no_failure(upstream: Upstream, house: House, client: genai.Client) -> None:
     upstream.script(stream(BLOCKED))
 
@@ -145,6 +151,7 @@ async def test_tokens_are_counted(upstream: Upstream, client: genai.Client) -> N
     assert (await client.aio.models.count_tokens(model=MODEL, contents=TEA)).total_tokens == 31
 
 
+@pytest.mark.shows("errors")
 async def test_the_simulator_thinks_calls_functions_counts_and_refuses(simulated: genai.Client) -> None:
     thinking = types.GenerateContentConfig(thinking_config=types.ThinkingConfig(include_thoughts=True))
 
@@ -176,6 +183,7 @@ async def test_the_simulator_thinks_calls_functions_counts_and_refuses(simulated
     ids=["before the first event", "between two", "before the head"],
 )
 @pytest.mark.parametrize("told", STREAMED)
+@pytest.mark.shows("silence")
 async def test_keepalives_in_a_second_of_silence_change_nothing(
     upstream: Upstream, house: House, client: genai.Client, silent: Reply, told: Told
 ) -> None:
@@ -202,6 +210,7 @@ async def test_keepalives_in_a_second_of_silence_change_nothing(
     ],
     ids=["400", "404", "429", "500", "503"],
 )
+@pytest.mark.shows("errors")
 async def test_refusal_of_the_backend_is_raised_as_what_it_is(
     upstream: Upstream, client: genai.Client, told: Told, reply: Reply, raised: type[errors.APIError]
 ) -> None:
@@ -213,6 +222,7 @@ async def test_refusal_of_the_backend_is_raised_as_what_it_is(
     assert (caught.value.code, caught.value.status) == (reply.status, reply.reason)
 
 
+@pytest.mark.shows("errors")
 async def test_refusals_of_ours_are_raised_as_what_they_are(house: House, client: genai.Client) -> None:
     async with google_client(house.url, "lp_wrong") as stranger:
         with pytest.raises(errors.ClientError) as denied:
@@ -236,6 +246,7 @@ async def test_refusals_of_ours_are_raised_as_what_they_are(house: House, client
     ],
     ids=["without its end", "closed", "reset"],
 )
+@pytest.mark.shows("cut")
 async def test_broken_stream_is_raised_and_says_what_happened(
     upstream: Upstream, client: genai.Client, told: Told, broken: Reply, reason: str
 ) -> None:
@@ -249,6 +260,7 @@ async def test_broken_stream_is_raised_and_says_what_happened(
 
 
 @pytest.mark.parametrize("told", STREAMED)
+@pytest.mark.shows("cut")
 async def test_stream_that_is_cut_inside_an_event_is_raised(upstream: Upstream, client: genai.Client, told: Told) -> None:
     """As its HTTP library's own error, or as one of JSON that is not whole."""
     upstream.script(stream(HI, YOU[:-30], Fin()))
@@ -259,6 +271,7 @@ async def test_stream_that_is_cut_inside_an_event_is_raised(upstream: Upstream, 
 
 @pytest.mark.parametrize("before", [[], [HI]], ids=["first", "late"])
 @pytest.mark.parametrize("told", STREAMED)
+@pytest.mark.shows("errors")
 async def test_error_of_the_backend_in_the_stream_is_raised_as_it_is(
     upstream: Upstream, client: genai.Client, before: list[bytes], told: Told
 ) -> None:
@@ -270,6 +283,7 @@ async def test_error_of_the_backend_in_the_stream_is_raised_as_it_is(
     assert (raised.value.code, raised.value.status) == (503, "UNAVAILABLE")
 
 
+@pytest.mark.shows("errors")
 async def test_failure_behind_keepalives_is_raised(upstream: Upstream) -> None:
     """The status is out; the backend never answers until the deadline for a first token."""
     upstream.always(verbatim(Hang()))
@@ -282,6 +296,7 @@ async def test_failure_behind_keepalives_is_raised(upstream: Upstream) -> None:
         assert (await house.records())[0]["keepalives"] >= 3
 
 
+@pytest.mark.shows("errors")
 async def test_attempts_are_the_proxys_alone(upstream: Upstream, house: House, client: genai.Client) -> None:
     """The client repeats nothing unless it is told to."""
     upstream.always(refused(503, "UNAVAILABLE"))
@@ -296,6 +311,7 @@ async def test_attempts_are_the_proxys_alone(upstream: Upstream, house: House, c
 # Leaving.
 
 
+@pytest.mark.shows("leaving")
 async def test_task_that_is_cancelled_stops_the_backend_at_once(upstream: Upstream, house: House, client: genai.Client) -> None:
     upstream.always(stream(HI, Gate("more")))
     waits = []

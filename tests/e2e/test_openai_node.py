@@ -10,7 +10,7 @@ from statistics import median
 import pytest
 from openai import AsyncOpenAI
 
-from tests.e2e.node_client import NodeClient, install, newest_node
+from tests.e2e.node_client import NodeClient, install, newest_node, tried
 from tests.e2e.parts import STOPPED_WITHIN, backend_url, simulator, stopped
 from tests.support.components import require
 from tests.support.house import House
@@ -25,7 +25,7 @@ def _installed() -> None:
     install()
 
 
-@pytest.fixture(params=["openai", "openai-6"])
+@pytest.fixture(params=[tried("openai for Node", "openai"), tried("openai for Node, major before", "openai-6")])
 def client(request: pytest.FixtureRequest, _installed: None) -> NodeClient:
     return NodeClient(newest_node() if request.param == "openai" else Path(require("node")), request.param)
 
@@ -37,6 +37,7 @@ async def direct(house: House) -> str:
         return answer.output_text
 
 
+@pytest.mark.shows("text")
 async def test_text_is_that_of_the_backend(house: House, client: NodeClient) -> None:
     told = await client.use(house, *STREAMED, "chatWhole")
 
@@ -44,6 +45,7 @@ async def test_text_is_that_of_the_backend(house: House, client: NodeClient) -> 
     assert told[-1]["id"] in {record["id"] for record in await house.records(5)}
 
 
+@pytest.mark.shows("text")
 async def test_chunks_arrive_one_by_one(house: House, client: NodeClient) -> None:
     (told,) = await client.use(house, "chat", scenario="ok;pace=50ms;tokens=8")
 
@@ -51,6 +53,7 @@ async def test_chunks_arrive_one_by_one(house: House, client: NodeClient) -> Non
     assert median(later - at for at, later in itertools.pairwise(told["times"])) > 0.025
 
 
+@pytest.mark.shows("tools")
 async def test_tools_models_and_embeddings_are_read(house: House, client: NodeClient) -> None:
     chat, response, models, embeddings = await client.use(house, "tools", "responseTool", "models", "embeddings")
 
@@ -62,6 +65,7 @@ async def test_tools_models_and_embeddings_are_read(house: House, client: NodeCl
 
 
 @pytest.mark.parametrize("silence", ["slow_first_token;delay=1s", "stall;delay=1s;after=3"])
+@pytest.mark.shows("silence")
 async def test_keepalives_in_a_second_of_silence_change_nothing(house: House, client: NodeClient, silence: str) -> None:
     told = await client.use(house, *STREAMED, scenario=f"{silence};pace=0")
 
@@ -69,6 +73,7 @@ async def test_keepalives_in_a_second_of_silence_change_nothing(house: House, cl
     assert all(record["keepalives"] >= 3 for record in await house.records(len(STREAMED)))
 
 
+@pytest.mark.shows("errors")
 async def test_errors_are_raised_as_what_they_are(house: House, client: NodeClient) -> None:
     (unknown, bad), (denied,), (limited,) = await asyncio.gather(
         client.use(house, "unknownModel", "badRequest"),
@@ -83,6 +88,7 @@ async def test_errors_are_raised_as_what_they_are(house: House, client: NodeClie
     assert all(each["id"] for each in (unknown, bad, denied, limited))
 
 
+@pytest.mark.shows("errors")
 async def test_client_does_not_multiply_the_attempts_of_the_proxy(house: House, client: NodeClient) -> None:
     (told,) = await client.use(house, "chat", scenario="server_error;status=503", maxRetries=2)
 
@@ -91,6 +97,7 @@ async def test_client_does_not_multiply_the_attempts_of_the_proxy(house: House, 
 
 
 @pytest.mark.parametrize("broken", ["truncate", "reset_mid_event"])
+@pytest.mark.shows("cut")
 async def test_broken_stream_is_raised(house: House, client: NodeClient, broken: str) -> None:
     told = await client.use(house, *STREAMED, scenario=f"{broken};pace=0")
 
@@ -99,6 +106,7 @@ async def test_broken_stream_is_raised(house: House, client: NodeClient, broken:
         assert (told[0]["raised"], told[0]["code"]) == ("APIError", "upstream_truncated")
 
 
+@pytest.mark.shows("leaving")
 async def test_stream_that_is_left_stops_the_backend_at_once(house: House, client: NodeClient) -> None:
     backend = simulator(house)
     waits = []

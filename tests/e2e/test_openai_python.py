@@ -31,6 +31,8 @@ from tests.e2e.python_client import (
 )
 from tests.support.house import KEY, House, open_house
 
+pytestmark = pytest.mark.client("openai for Python", "pypi:openai")
+
 PARAMETERS: dict[str, object] = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
@@ -68,6 +70,7 @@ async def collect(stream: AsyncIterator[ResponseStreamEvent], events: list[Respo
 
 
 @pytest.mark.parametrize("told", [*STREAMED, *WHOLE])
+@pytest.mark.shows("text")
 async def test_text_is_that_of_the_backend(house: House, client: AsyncOpenAI, told: Told) -> None:
     text = await told(client, "ok;pace=0")
 
@@ -75,6 +78,7 @@ async def test_text_is_that_of_the_backend(house: House, client: AsyncOpenAI, to
     assert "tea" in text
 
 
+@pytest.mark.shows("text")
 async def test_chunks_arrive_one_by_one(client: AsyncOpenAI) -> None:
     stream = await client.chat.completions.create(
         model="demo",
@@ -96,6 +100,7 @@ async def test_chunks_arrive_one_by_one(client: AsyncOpenAI) -> None:
     assert chunks[-1].usage.completion_tokens == 8
 
 
+@pytest.mark.shows("tools")
 async def test_parallel_tool_calls_are_streamed(client: AsyncOpenAI) -> None:
     messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Weather and time in both Oslo and Rome?"}]
     tools = [WEATHER, CLOCK]
@@ -111,6 +116,7 @@ async def test_parallel_tool_calls_are_streamed(client: AsyncOpenAI) -> None:
     assert len({call.id for call in calls}) == 2
 
 
+@pytest.mark.shows("tools")
 async def test_tool_calls_of_a_response_are_streamed_and_answered(client: AsyncOpenAI) -> None:
     async with client.responses.stream(
         model="demo", input="Weather in Oslo?", tools=[RESPONSE_WEATHER], extra_headers=QUICK
@@ -136,6 +142,7 @@ async def test_tool_calls_of_a_response_are_streamed_and_answered(client: AsyncO
     assert "Oslo" in second.output_text
 
 
+@pytest.mark.shows("tools")
 async def test_thoughts_of_a_response_are_streamed(client: AsyncOpenAI) -> None:
     async with client.responses.stream(model="demo-think", input="On tea", extra_headers=scripted("ok;pace=0")) as stream:
         response = await stream.get_final_response()
@@ -145,6 +152,7 @@ async def test_thoughts_of_a_response_are_streamed(client: AsyncOpenAI) -> None:
     assert response.usage.output_tokens_details.reasoning_tokens > 0
 
 
+@pytest.mark.shows("tools")
 async def test_answer_is_parsed_into_a_model(client: AsyncOpenAI) -> None:
     chat = await client.chat.completions.parse(model="demo", messages=TEA, response_format=Forecast, extra_headers=QUICK)
     response = await client.responses.parse(model="demo", input="On tea", text_format=Forecast, extra_headers=QUICK)
@@ -179,6 +187,7 @@ async def test_embeddings_and_moderations_are_read(client: AsyncOpenAI) -> None:
 
 
 @pytest.mark.parametrize("silence", ["slow_first_token;delay=1s", "stall;delay=1s;after=3"])
+@pytest.mark.shows("silence")
 async def test_keepalives_in_a_second_of_silence_change_nothing(house: House, client: AsyncOpenAI, silence: str) -> None:
     """The client itself gives up after half a second without a byte."""
     impatient = client.with_options(timeout=openai.Timeout(5, read=0.5))
@@ -189,6 +198,7 @@ async def test_keepalives_in_a_second_of_silence_change_nothing(house: House, cl
     assert all(record["keepalives"] >= 3 for record in await house.records(len(STREAMED)))
 
 
+@pytest.mark.shows("silence")
 async def test_whitespace_before_a_slow_whole_answer_changes_nothing() -> None:
     async with open_house(demo(streaming={"json_keepalive_after": "100ms"})) as house:
         timeout = openai.Timeout(5, read=0.5)
@@ -201,6 +211,7 @@ async def test_whitespace_before_a_slow_whole_answer_changes_nothing() -> None:
 # Errors.
 
 
+@pytest.mark.shows("errors")
 async def test_wrong_key_is_an_authentication_error(client: AsyncOpenAI) -> None:
     with pytest.raises(openai.AuthenticationError) as raised:
         await chat_iterated(client.with_options(api_key="lp_wrong"))
@@ -209,6 +220,7 @@ async def test_wrong_key_is_an_authentication_error(client: AsyncOpenAI) -> None
     assert raised.value.request_id
 
 
+@pytest.mark.shows("errors")
 async def test_unknown_model_is_not_found(client: AsyncOpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as asked:
         await client.chat.completions.create(model="gpt-99", messages=TEA, stream=True)
@@ -218,6 +230,7 @@ async def test_unknown_model_is_not_found(client: AsyncOpenAI) -> None:
     assert [asked.value.code, retrieved.value.code] == ["model_not_found"] * 2
 
 
+@pytest.mark.shows("errors")
 async def test_bad_request_names_its_parameter(client: AsyncOpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as raised:
         await client.chat.completions.create(model="demo", messages=[])
@@ -225,6 +238,7 @@ async def test_bad_request_names_its_parameter(client: AsyncOpenAI) -> None:
     assert raised.value.param == "messages"
 
 
+@pytest.mark.shows("errors")
 async def test_rate_limit_tells_how_long_to_wait(house: House, client: AsyncOpenAI) -> None:
     with pytest.raises(openai.RateLimitError) as raised:
         await chat_iterated(client, "rate_limit;retry_after=40s")
@@ -235,6 +249,7 @@ async def test_rate_limit_tells_how_long_to_wait(house: House, client: AsyncOpen
     assert simulator(house).finished == 1
 
 
+@pytest.mark.shows("errors")
 async def test_rate_limit_is_waited_out_by_the_client_alone(house: House, client: AsyncOpenAI) -> None:
     """Its own wait is right, so the proxy neither asks again by itself nor forbids it."""
     with pytest.raises(openai.RateLimitError):
@@ -244,6 +259,7 @@ async def test_rate_limit_is_waited_out_by_the_client_alone(house: House, client
 
 
 @pytest.mark.parametrize("told", [chat_iterated, chat_whole, response_iterated])
+@pytest.mark.shows("errors")
 async def test_client_does_not_multiply_the_attempts_of_the_proxy(house: House, client: AsyncOpenAI, told: Told) -> None:
     with pytest.raises(openai.InternalServerError) as raised:
         await told(client.with_options(max_retries=2), "server_error;status=503")
@@ -256,6 +272,7 @@ async def test_client_does_not_multiply_the_attempts_of_the_proxy(house: House, 
 @pytest.mark.parametrize(
     "broken", ["truncate", "truncate;framing=close", "truncate;framing=chunked-clean", "reset", "reset_mid_event"]
 )
+@pytest.mark.shows("cut")
 async def test_broken_stream_is_raised(house: House, client: AsyncOpenAI, broken: str) -> None:
     ends = await asyncio.gather(*(told(client, f"{broken};pace=0") for told in STREAMED), return_exceptions=True)
 
@@ -263,6 +280,7 @@ async def test_broken_stream_is_raised(house: House, client: AsyncOpenAI, broken
     assert {record["outcome"] for record in await house.records(len(STREAMED))} <= {"upstream_truncated", "upstream_reset"}
 
 
+@pytest.mark.shows("cut")
 async def test_broken_chat_says_what_happened(client: AsyncOpenAI) -> None:
     with pytest.raises(openai.APIError, match="ended the answer before it was complete") as raised:
         await chat_iterated(client, "truncate;pace=0")
@@ -270,6 +288,7 @@ async def test_broken_chat_says_what_happened(client: AsyncOpenAI) -> None:
     assert raised.value.code == "upstream_truncated"
 
 
+@pytest.mark.shows("cut")
 async def test_broken_response_has_failed_as_its_last_event(client: AsyncOpenAI) -> None:
     stream = await client.responses.create(model="demo", input="On tea", stream=True, extra_headers=scripted("truncate;pace=0"))
 
@@ -284,6 +303,7 @@ async def test_broken_response_has_failed_as_its_last_event(client: AsyncOpenAI)
 
 
 @pytest.mark.parametrize("scenario", ["error_event_first", "error_event_late;after=2"])
+@pytest.mark.shows("errors")
 async def test_error_of_the_backend_in_the_stream_is_raised_as_it_is(client: AsyncOpenAI, scenario: str) -> None:
     with pytest.raises(openai.APIError, match="The server had an error") as raised:
         await chat_iterated(client, scenario)
@@ -291,6 +311,7 @@ async def test_error_of_the_backend_in_the_stream_is_raised_as_it_is(client: Asy
     assert raised.value.code == "server_error"
 
 
+@pytest.mark.shows("errors")
 async def test_failure_behind_keepalives_is_raised() -> None:
     """The status is out; the backend never answers until the deadline for a first token."""
     async with open_house(demo(streaming={"first_token_timeout": "800ms"})) as house:
@@ -306,6 +327,7 @@ async def test_failure_behind_keepalives_is_raised() -> None:
 
 
 @pytest.mark.parametrize("scenario", ["stall;after=2", "ok;pace=20ms;tokens=1000"])
+@pytest.mark.shows("leaving")
 async def test_closed_stream_stops_the_backend_at_once(house: House, client: AsyncOpenAI, scenario: str) -> None:
     backend = simulator(house)
     waits = []
@@ -322,6 +344,7 @@ async def test_closed_stream_stops_the_backend_at_once(house: House, client: Asy
 
 
 @pytest.mark.parametrize("told", [chat_iterated, response_iterated, chat_whole])
+@pytest.mark.shows("leaving")
 async def test_request_that_is_cancelled_before_its_first_token_stops_the_backend(
     house: House, client: AsyncOpenAI, told: Told
 ) -> None:
@@ -337,6 +360,7 @@ async def test_request_that_is_cancelled_before_its_first_token_stops_the_backen
 # The same without asyncio.
 
 
+@pytest.mark.shows("text")
 async def test_sync_client_streams_and_reads_and_raises(house: House) -> None:
     def use() -> tuple[str, str, str, str | None]:
         with OpenAI(base_url=f"{house.url}/v1", api_key=KEY, max_retries=0) as client:
@@ -357,6 +381,7 @@ async def test_sync_client_streams_and_reads_and_raises(house: House) -> None:
     assert code == "model_not_found"
 
 
+@pytest.mark.shows("leaving")
 async def test_sync_client_that_closes_its_stream_stops_the_backend(house: House) -> None:
     def leave() -> None:
         with OpenAI(base_url=f"{house.url}/v1", api_key=KEY) as client:
