@@ -10,7 +10,7 @@ LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test test-long check format bench picture client-table lock clean
+.PHONY: help run test test-long check format bench picture env e2e-compose client-table lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -44,6 +44,12 @@ client-table: $(VENV)/dev.stamp ## run the tests of all clients and write what t
 	mkdir -p build
 	LLM_PROXY_CLIENT_RESULTS=build/clients.json $(BIN)/python -m pytest --quiet -m client tests/e2e
 	$(BIN)/python -m tests.e2e.client_table build/clients.json
+
+env: ## write .env with fresh secrets, for docker compose up (needs no more than Python)
+	@PYTHONPATH=. $(PYTHON) config/make_env.py
+
+e2e-compose: $(VENV)/dev.stamp ## run image and compose file on a Docker engine of its own (root on Debian; minutes)
+	$(BIN)/python -m pytest -m compose tests/e2e/compose $(ARGS)
 
 lock: $(VENV)/dev.stamp ## move the locked requirements to the newest versions that setup.cfg allows
 	$(LOCK) --upgrade --output-file requirements/runtime.txt setup.cfg requirements/build.in

@@ -6,7 +6,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +56,8 @@ class Shipped:
 class Caddy:
     """One version of Caddy with the repository's Caddyfile."""
 
-    name: str = "caddy"  # of the program
+    name: str  # of the program
+    env: Mapping[str, str] = field(default_factory=dict)  # what the file must know of this version
 
     @asynccontextmanager
     async def __call__(self, folder: Path, *houses: House, **env: str) -> AsyncIterator[Shipped]:
@@ -75,9 +76,13 @@ class Caddy:
             yield Shipped(program, secure, folder), Shipped(program, plain, folder)
 
     def _program(self, folder: Path, env: Mapping[str, str], port: int) -> Program:
-        own = {**dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(folder)), "CADDY_ADMIN": "off"}
+        own = {**dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(folder)), "CADDY_ADMIN": "off", **self.env}
         command: list[str | Path] = [require(self.name), "run", "--config", CADDYFILE, "--adapter", "caddyfile"]
         return Program(command, port=port, log=folder / "caddy.log", env={**own, **env})
+
+
+OLD: Final = Caddy("caddy", {"BUFFERS": "buffer_requests"})  # Debian's
+CURRENT: Final = Caddy("caddy-current")  # the one that the file is meant for
 
 
 @asynccontextmanager
