@@ -3,7 +3,7 @@
  *   --open COUNT:CHUNKS:USEC   COUNT streams, opened once, spread over --ramp: CHUNKS chunks each, USEC apart (repeatable)
  *   --loop COUNT:CHUNKS:USEC   COUNT connections that ask again and again, USEC from one request's start to the next
  *                              (0: at once); CHUNKS 0 asks for plain JSON
- *   --port, --path, --header 'Name: value' (repeatable)
+ *   --port, --path, --model (what stands before "bench-…"), --header 'Name: value' (repeatable)
  *   --ramp, --warm, --window, --drain SECONDS
  *   --leave                    go away at the window's end instead of waiting for the streams to finish
  *
@@ -54,7 +54,7 @@ typedef struct samples { /* in units of 100 ns */
 } samples;
 
 static int port = 19000, poller, all, active, group_count;
-static const char *path = "/v1/chat/completions";
+static const char *path = "/v1/chat/completions", *model = "";
 static char headers[REQUEST_MAX / 2];
 static double ramp, warm = 0.5, window = 3, drain = 5;
 static bool looping, leaving, measuring, stopping;
@@ -198,8 +198,8 @@ static void take_line(connection *c, uint64_t now)
     if (c->line[0] == ':') {
         if (measuring)
             sample(&silences, c->before, now);
-    } else if (!strncmp(c->line, "data: [DONE]", 12)) {
-        c->done = true;
+    } else if (!strncmp(c->line, "data: [DONE]", 12) || strstr(c->line, "\"message_stop\"") || strstr(c->line, "\"finishReason\"")) {
+        c->done = true; /* in the words of OpenAI, Anthropic or Gemini */
     } else if ((stamp = strchr(c->line, '@'))) {
         take_chunk(c, stamp, now);
     }
@@ -413,11 +413,11 @@ static void write_request(group *g)
     char body[REQUEST_MAX / 4];
     int length = snprintf(
         body, sizeof body,
-        "{\"model\":\"bench-%d-%ld\",\"messages\":[{\"role\":\"system\",\"content\":\"You are a patient assistant.\"},{\"role\":\"user\","
+        "{\"model\":\"%sbench-%d-%ld\",\"max_tokens\":4096,\"messages\":[{\"role\":\"system\",\"content\":\"You are a patient assistant.\"},{\"role\":\"user\","
         "\"content\":\"Tell me about the lighthouse: who built it, which storms it has seen, how its lamp was lit before there was"
         " electricity, what the keeper did in the long winter evenings, and why the last one would not leave when the machines came."
         " Take your time, begin at the beginning, and do not leave out the cat.\"}],\"temperature\":0.7%s}",
-        g->chunks, looping ? 0 : g->usec, g->chunks ? ",\"stream\":true" : "");
+        model, g->chunks, looping ? 0 : g->usec, g->chunks ? ",\"stream\":true" : "");
     g->request_length = snprintf(g->request, sizeof g->request,
                                  "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: bench\r\nAccept: */*\r\n"
                                  "Content-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s",
@@ -480,7 +480,7 @@ static void run_until(uint64_t end, bool while_active)
 static void read_options(int count, char **arguments)
 {
     static const struct option known[] = {
-        {"open", 1, 0, 'o'}, {"loop", 1, 0, 'l'}, {"port", 1, 0, 'p'},   {"path", 1, 0, 'u'},  {"header", 1, 0, 'H'}, {"ramp", 1, 0, 'r'},
+        {"open", 1, 0, 'o'}, {"loop", 1, 0, 'l'}, {"port", 1, 0, 'p'},   {"path", 1, 0, 'u'},  {"model", 1, 0, 'M'}, {"header", 1, 0, 'H'}, {"ramp", 1, 0, 'r'},
         {"warm", 1, 0, 'w'}, {"window", 1, 0, 'W'}, {"drain", 1, 0, 'd'}, {"leave", 0, 0, 'x'}, {0, 0, 0, 0},
     };
     for (int option; (option = getopt_long(count, arguments, "", known, NULL)) != -1;) {
@@ -489,6 +489,7 @@ static void read_options(int count, char **arguments)
         case 'o': add_group(optarg); break;
         case 'p': port = atoi(optarg); break;
         case 'u': path = optarg; break;
+        case 'M': model = optarg; break;
         case 'H': strcat(strncat(headers, optarg, sizeof headers - strlen(headers) - 3), "\r\n"); break;
         case 'r': ramp = atof(optarg); break;
         case 'w': warm = atof(optarg); break;

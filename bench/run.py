@@ -41,6 +41,8 @@ class Scenario:
     load: str
     columns: tuple[str, ...]
     credential: str = "key"
+    path: str = "/v1/chat/completions"
+    model: str = ""  # what stands before the part of its name that tells the backend what to answer
     targets: tuple[str, ...] = ("direct", "nginx", "proxy")
     files: int = 4096
 
@@ -55,6 +57,7 @@ CHUNKS: Final = ("µs/chunk", "× nginx", "calibrated", "added p50 ms", "added p
 REQUESTS: Final = ("µs/request", "× nginx", "calibrated", "p50 ms", "p99 ms", "requests/s", "busy %")
 IDLE: Final = ("KiB/stream", "keepalives", "early ms", "late ms")
 
+_PACED: Final = "--open 300:300:20000 --ramp 1 --window 4"
 SCENARIOS: Final = {
     "stream-1000": Scenario("1,000 streams of 50 chunks/s each", "--open 1000:300:20000 --ramp 1 --window 4", CHUNKS),
     "stream-100": Scenario("100 streams of 50 chunks/s each", "--open 100:300:20000 --ramp 1 --window 4", CHUNKS),
@@ -65,6 +68,16 @@ SCENARIOS: Final = {
     "first-token": Scenario(
         "100 short streams a second, one at a time", "--loop 1:2:10000 --window 4", ("first p50 ms", "first p99 ms")
     ),
+    "openai-300": Scenario("300 streams, OpenAI passed on", _PACED, CHUNKS),
+    "anthropic-300": Scenario("300 streams, Anthropic passed on", _PACED, CHUNKS, path="/v1/messages", model="claude-"),
+    "gemini-300": Scenario(
+        "300 streams, Gemini passed on",
+        _PACED,
+        CHUNKS,
+        path="/v1beta/models/gemini-bench:streamGenerateContent?alt=sse",
+        model="gemini-",
+    ),
+    "translated-300": Scenario("300 streams, OpenAI's clients on Anthropic's API", _PACED, CHUNKS, model="claude-"),
     "idle-5000": Scenario(
         "5,000 silent streams",
         "--open 5000:2:120000000 --ramp 6 --warm 2.5 --window 8 --leave",
@@ -172,6 +185,7 @@ class Bench:
         """Run the load generator and read the processes' cost where its measuring begins and ends."""
         _, core = machine.cores()
         command = ["taskset", "-c", str(core), str(self._load), "--port", str(PORTS[target]), *scenario.load.split()]
+        command += ["--path", scenario.path, "--model", scenario.model]
         command += ["--header", self._credentials.header(scenario.credential)]
         before = machine.resident_kib(process)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as load:
@@ -274,6 +288,11 @@ def goals(results: dict[str, dict[str, Figures]]) -> str:
     pair = [results.get(name, {}).get("proxy", {}).get("added p99 ms") for name in ("busy-500", "idle-5000-busy-500")]
     if pair[0] and pair[1]:
         judge("idle-5000-busy-500", "× the added p99 of busy-500", pair[1] / pair[0], 2.0)
+    passed_on = results.get("openai-300", {}).get("proxy", {}).get("µs/chunk")
+    for name, limit in (("anthropic-300", 1.15), ("gemini-300", 1.15), ("translated-300", 4.0)):
+        cost = results.get(name, {}).get("proxy", {}).get("µs/chunk")
+        if passed_on and cost:
+            judge(name, "× a chunk of openai-300", cost / passed_on, limit)
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
-/* A fake OpenAI-compatible backend that is never the bottleneck: one thread, epoll, everything on 127.0.0.1.
+/* A fake backend that is never the bottleneck: one thread, epoll, everything on 127.0.0.1.
  *
- * The model's name says what to answer, whatever the path:
+ * The path says in whose words to answer: those of Anthropic (/messages), Gemini (:streamGenerateContent), else OpenAI.
+ * The model's name, which may have more before it, says what:
  *   bench-0-0                 one JSON chat completion
  *   bench-<chunks>-<usec>     a stream of so many chunks, the first at once, the others so many microseconds apart
  *                             (0: as fast as they can be sent)
@@ -22,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { REQUEST_MAX = 16384, CHUNK_MAX = 640, OUT_MAX = 65536, RETRY_NS = 1000000 };
+enum { REQUEST_MAX = 16384, CHUNK_MAX = 768, OUT_MAX = 65536, RETRY_NS = 1000000 };
 
 typedef struct connection {
     int fd;
@@ -33,6 +34,7 @@ typedef struct connection {
     int place;              /* in the heap of timers; -1: not there */
     uint64_t interval, due; /* ns */
     char model[48];
+    const struct words *words;
     char chunk[CHUNK_MAX];  /* one ready HTTP chunk, only its stamp changes */
     char *in, *out;         /* `out` holds what the kernel would not take yet */
 } connection;
@@ -192,15 +194,45 @@ static int answer_json(connection *c)
     return transmit(c, answer, head + length);
 }
 
+/* The events of a stream in one API's words; each may name the model once. */
+typedef struct words {
+    const char *begin, *chunk, *end;
+} words;
+
+#define CHAT_CHUNK                                                                                                             \
+    "data: {\"id\":\"chatcmpl-b0000000000000000000000000000\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"          \
+    "\"model\":\"%s\",\"choices\":[{\"index\":0,\"delta\":"
+#define GEMINI_CHUNK(parts, more)                                                                                              \
+    "data: {\"candidates\":[{\"content\":{\"parts\":[" parts "],\"role\":\"model\"}" more ",\"index\":0}],"                       \
+    "\"usageMetadata\":{\"promptTokenCount\":21,\"candidatesTokenCount\":38,\"totalTokenCount\":59},\"modelVersion\":\"%s\"}\r\n\r\n"
+
+static const words OPENAI = {
+    "",
+    CHAT_CHUNK "{\"content\":\"@0000000000000000-00000000\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n",
+    CHAT_CHUNK "{},\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+};
+
+static const words ANTHROPIC = {
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_b\",\"type\":\"message\",\"role\":\"assistant\","
+    "\"model\":\"%s\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":21,\"output_tokens\":1}}}\n\n"
+    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\","
+    "\"text\":\"@0000000000000000-00000000\"}}\n\n",
+    "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
+    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},"
+    "\"usage\":{\"output_tokens\":38}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+};
+
+static const words GEMINI = {
+    "",
+    GEMINI_CHUNK("{\"text\":\"@0000000000000000-00000000\"}", ""),
+    GEMINI_CHUNK("{\"text\":\".\"}", ",\"finishReason\":\"STOP\""),
+};
+
 static void prepare_chunk(connection *c)
 {
     char event[CHUNK_MAX - 16];
-    int length = snprintf(
-        event, sizeof event,
-        "data: {\"id\":\"chatcmpl-b0000000000000000000000000000\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"
-        "\"model\":\"%s\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"@0000000000000000-00000000\"},\"logprobs\":null,"
-        "\"finish_reason\":null}]}\n\n",
-        c->model);
+    int length = snprintf(event, sizeof event, c->words->chunk, c->model);
     c->chunk_length = snprintf(c->chunk, sizeof c->chunk, "%x\r\n%s\r\n", (unsigned)length, event);
     c->stamp_at = (int)((char *)memchr(c->chunk, '@', (size_t)c->chunk_length) - c->chunk);
 }
@@ -209,24 +241,23 @@ static int begin_stream(connection *c)
 {
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\n"
                                "x-request-id: req_bench\r\nTransfer-Encoding: chunked\r\n\r\n";
+    char event[2 * CHUNK_MAX], begin[sizeof head + sizeof event + 16];
+    int length = snprintf(event, sizeof event, c->words->begin, c->model);
+    int size = snprintf(begin, sizeof begin, length ? "%s%x\r\n%s\r\n" : "%s", head, (unsigned)length, event);
     prepare_chunk(c);
     c->sent = 0;
     c->due = now_ns();
     heap_add(c);
-    return transmit(c, head, sizeof head - 1);
+    return transmit(c, begin, size);
 }
 
 static int end_stream(connection *c)
 {
     char event[CHUNK_MAX], end[CHUNK_MAX + 64];
-    int length = snprintf(
-        event, sizeof event,
-        "data: {\"id\":\"chatcmpl-b0000000000000000000000000000\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"
-        "\"model\":\"%s\",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\n",
-        c->model);
+    int length = snprintf(event, sizeof event, c->words->end, c->model);
     c->total = 0;
     heap_remove(c);
-    return transmit(c, end, snprintf(end, sizeof end, "%x\r\n%s\r\ne\r\ndata: [DONE]\n\n\r\n0\r\n\r\n", (unsigned)length, event));
+    return transmit(c, end, snprintf(end, sizeof end, "%x\r\n%s\r\n0\r\n\r\n", (unsigned)length, event));
 }
 
 /* Send the stream's next chunk, or its end; while the peer does not read, wait for it. */
@@ -247,12 +278,21 @@ static int step(connection *c)
 
 /* --- requests --- */
 
+static const words *asked_in(const char *head)
+{
+    const char *end = strchr(head, '\r'), *messages = strstr(head, "/messages "), *gemini = strstr(head, ":streamGenerateContent");
+    if (messages && messages < end)
+        return &ANTHROPIC;
+    return gemini && gemini < end ? &GEMINI : &OPENAI;
+}
+
 static int answer(connection *c, const char *body)
 {
     unsigned total = 0, interval = 0;
-    const char *model = strstr(body, "\"bench-");
+    const char *model = strstr(body, "bench-");
     if (model)
-        sscanf(model, "\"bench-%u-%u", &total, &interval);
+        sscanf(model, "bench-%u-%u", &total, &interval);
+    c->words = asked_in(c->in);
     snprintf(c->model, sizeof c->model, "bench-%u-%u", total, interval);
     c->total = (int)total;
     c->interval = (uint64_t)interval * 1000u;
