@@ -47,7 +47,8 @@ class Lifecycle:
     """Admits requests and keeps account of them. Slots are given back in the handler's `finally`, whatever happened."""
 
     def __init__(self, max_streams: int) -> None:
-        self.state = State.STARTING
+        self.draining = False  # responses should close their connections
+        self._state = State.STARTING
         self.max_streams = max_streams
         self.peers: Peers | None = None
         self._in_flight: dict[InFlight, None] = {}
@@ -58,9 +59,14 @@ class Lifecycle:
         return len(self._in_flight)
 
     @property
-    def draining(self) -> bool:
-        """Whether responses should close their connections."""
-        return self.state in (State.DRAINING, State.STOPPED)
+    def state(self) -> State:
+        """Where the process is in its life."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        self.draining = state in (State.DRAINING, State.STOPPED)
 
     @property
     def in_flight(self) -> Iterable[InFlight]:
@@ -73,7 +79,7 @@ class Lifecycle:
 
     def admit(self, request: InFlight) -> None:
         """Take a slot for *request*. Raises Draining or TooManyStreams; then no slot is taken."""
-        if self.state is State.STOPPED:
+        if self.draining and self._state is State.STOPPED:
             raise Draining(retry_after=1)
         if len(self._in_flight) >= self.max_streams:
             raise TooManyStreams(f"{self.max_streams} requests in flight", retry_after=1)

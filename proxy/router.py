@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy import settings
 from proxy.errors import ModelNotFound
@@ -15,8 +15,7 @@ _CACHE_ENTRIES: Final = 1024
 _CACHE_NAME_LENGTH: Final = 256  # clients choose the names: longer ones are matched each time and never kept
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One upstream, and the model's name over there."""
 
     upstream: str
@@ -33,7 +32,7 @@ class Choice:
 
     def named(self, requested: str) -> Target:
         """Return the target for the model name that the client wrote."""
-        return Target(self.upstream, self.model.replace(_PLACEHOLDER, requested))
+        return Target(self.upstream, requested if self.model == _PLACEHOLDER else self.model.replace(_PLACEHOLDER, requested))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

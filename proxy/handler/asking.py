@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.dialects.base import RequestView
 from proxy.handler.call import Call
@@ -23,16 +22,14 @@ _ASKED_FOR_USAGE: Final = ("chat", "completions")
 _JSON: Final = ((b"Content-Type", b"application/json"),)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """A request as one target gets it; *back* translates its answers, None where they pass as they are."""
 
     out: Outgoing
     back: Back | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What a client asks for, whoever is going to answer it."""
 
     match: Match
@@ -93,15 +90,8 @@ def served(api: str, backend: Backend, translators: Translators) -> bool:
 
 
 def _outgoing(call: Call, target: bytes, body: bytes) -> Outgoing:
-    return Outgoing(
-        method=call.method,
-        target=target,
-        headers=call.headers,
-        request_id=call.exchange.request_id,
-        body=body,
-        more=call.more,
-        length=call.declared_length if call.more is not None else None,
-    )
+    length = call.declared_length if call.more is not None else None
+    return Outgoing(call.method, target, call.headers, call.exchange.request_id, body, call.more, length)
 
 
 def _headers(call: Call, asked: Translated) -> list[Header]:

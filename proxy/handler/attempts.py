@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,7 +36,7 @@ from proxy.retry import Decision, GiveUp, Position, Situation, parse_retry_after
 from proxy.router import Target
 from proxy.streaming import Stream
 from proxy.translate import Back
-from proxy.upstream import Backend, BedrockSigner, BodyEnd, BodyReader, UpstreamStream
+from proxy.upstream import Backend, BedrockSigner, BodyEnd, BodyReader, ResponseHead, UpstreamStream
 
 FIRST: Final = Position()
 ERROR_BODY_LIMIT: Final = 256 * 1024
@@ -123,7 +123,14 @@ class Attempts:
             await self._wait_for_credentials(backend.signer)
         upstream = await backend.pool.open(backend.request(question.out), self._stream)
         try:
-            return await self._take(upstream, backend)
+            self._note_head(upstream, backend)
+            if upstream.head.status >= 400:
+                await self._refuse(upstream, backend)
+            observer, framing = self._observer(upstream.head)
+            if not self._took_whole(upstream, observer, framing):
+                back = self._back if framing is Framing.WHOLE else self._events_back
+                await self._stream.first_event(upstream, observer, framing, back)
+            return upstream
         except UpstreamErrorEvent:
             raise  # the stream holds it, in case that it has to be passed on
         except BaseException:
@@ -139,34 +146,39 @@ class Attempts:
         finally:
             ready.cancel()  # a deadline may have passed before it was waited for at all
 
-    async def _take(self, upstream: UpstreamStream, backend: Backend) -> UpstreamStream:
-        """Judge the head, then wait for the first event."""
+    def _note_head(self, upstream: UpstreamStream, backend: Backend) -> None:
         attempt, head = self._attempt, upstream.head
         assert attempt is not None
         attempt.status = head.status
         attempt.reused = upstream.reused
         attempt.headers_seconds = time.monotonic() - attempt.started
-        lowered = head.fields
-        self._call.exchange.upstream_request_id = backend.provider.request_id(lowered)
-        if head.status >= 400:
-            await self._refuse(upstream, backend, lowered)
-        observer, framing = self._observer(head.status, lowered)
-        if self._call.downstream.committed and framing is not self._stream.relay.framing:
-            raise UpstreamUnexpected(f"status {head.status}, {lowered.get(b'content-type', b'no type')[:80].decode('latin-1')}")
-        if head.status >= 300 and self._call.downstream.committed:
-            raise UpstreamUnexpected(f"status {head.status}")
-        if framing is Framing.WHOLE and not self._call.downstream.committed:
-            whole = upstream.take_whole()
-            self._whole = whole if whole is None or self._back is None else self._back.whole(whole)
-        if self._whole is None:
-            back = self._back if framing is Framing.WHOLE else self._events_back
-            await self._stream.first_event(upstream, observer, framing, back)
-        else:
-            self._stream.note_whole(self._whole, observer)
-        return upstream
+        self._call.exchange.upstream_request_id = backend.provider.request_id(head.fields)
 
-    def _observer(self, status: int, headers: Mapping[bytes, bytes]) -> tuple[Observer, Framing]:
+    def _took_whole(self, upstream: UpstreamStream, observer: Observer, framing: Framing) -> bool:
+        """Take an answer that came whole with its head; tells whether it was one."""
+        if self._call.downstream.committed:
+            self._require_fitting(upstream.head, framing)
+            return False
+        if framing is not Framing.WHOLE:
+            return False
+        whole = upstream.take_whole()
+        if whole is None:
+            return False
+        self._whole = whole if self._back is None else self._back.whole(whole)
+        self._stream.note_whole(self._whole, observer)
+        return True
+
+    def _require_fitting(self, head: ResponseHead, framing: Framing) -> None:
+        """Raise UpstreamUnexpected for an answer that cannot go on in the response that is committed already."""
+        if framing is not self._stream.relay.framing:
+            media_type = head.fields.get(b"content-type", b"no type")[:80].decode("latin-1")
+            raise UpstreamUnexpected(f"status {head.status}, {media_type}")
+        if head.status >= 300:
+            raise UpstreamUnexpected(f"status {head.status}")
+
+    def _observer(self, head: ResponseHead) -> tuple[Observer, Framing]:
         """Decide by the head what a body is, and who looks at it."""
+        status, headers = head.status, head.fields
         coding = headers.get(b"content-encoding", b"identity").strip().lower()
         plain = coding in (b"identity", b"") and self._call.method != b"HEAD"
         media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() if plain else b""
@@ -181,7 +193,7 @@ class Attempts:
             return Answer(dialect), Framing.WHOLE
         raise UpstreamMalformed(f"status {status}, an answer of a type that cannot be translated")
 
-    async def _refuse(self, upstream: UpstreamStream, backend: Backend, headers: Mapping[bytes, bytes]) -> None:
+    async def _refuse(self, upstream: UpstreamStream, backend: Backend) -> None:
         """Read an error answer and raise what it means."""
         reader = BodyReader(ERROR_BODY_LIMIT)
         upstream.attach(reader)
@@ -191,7 +203,7 @@ class Attempts:
         finally:
             timeout.cancel()
             upstream.close()
-        status = upstream.head.status
+        status, headers = upstream.head.status, upstream.head.fields
         refusal = backend.provider.refusal(status, headers, reader.body)
         retry_after = parse_retry_after(headers, reader.body, time.time())
         if refusal.reason == "credentials":

@@ -87,30 +87,35 @@ class Call:
 
         Raises BodyTooLarge, BodyTimeout or BodiesFull before anything was sent upstream. The memory counts until `free`.
         """
-        self._bodies = bodies
-        content = self.request.content
-        if content.is_eof() and not self.request.has_body:
+        if self.take_body(limits, bodies):
             return
-        declared = self.declared_length
-        if declared is not None and declared > limits.body:
-            raise BodyTooLarge(f"declared {declared} bytes")
-        self._take(declared or 0)
         self._continue()
         try:
-            if content.is_eof():
-                self.body = content.read_nowait(-1)
-            else:
-                async with asyncio.timeout(limits.body_timeout):
-                    self.body = await self._collect(limits.body)
+            async with asyncio.timeout(limits.body_timeout):
+                self.body = await self._collect(limits.body)
         except TimeoutError as exc:
             raise BodyTimeout(f"no complete body within {limits.body_timeout:g}s") from exc
         except BadRequest:
             self.downstream.closing = True  # nobody knows where such a body ends
             raise
+        self._took_body()
+
+    def take_body(self, limits: Limits, bodies: Bodies) -> bool:
+        """Take the body if all of it is here, as it nearly always is; tells whether it was. Raises as `read_body` does."""
+        if not self.request.has_body:
+            return True
+        self._bodies = bodies
+        declared = self.declared_length or 0
+        if declared > limits.body:
+            raise BodyTooLarge(f"declared {declared} bytes")
+        self._take(declared - self._held)
+        if not self.request.content.is_eof():
+            return False
+        self.body = self.request.content.read_nowait(-1)
         if len(self.body) > limits.body:
             raise BodyTooLarge(f"more than {limits.body} bytes")
-        self._take(len(self.body) - self._held)
-        self.exchange.bytes_in = len(self.body)
+        self._took_body()
+        return True
 
     async def stream_body(self, limits: Limits, bodies: Bodies, keep: int) -> None:
         """Read at most *keep* bytes; a larger body goes on in `more`, is sent once and never kept."""
@@ -131,6 +136,11 @@ class Call:
         if self._bodies is not None:
             self._bodies.give_back(self._held)
             self._held = 0
+
+    def _took_body(self) -> None:
+        size = self.exchange.bytes_in = len(self.body)
+        if size != self._held:
+            self._take(size - self._held)
 
     def _take(self, size: int) -> None:
         if size > 0 and self._bodies is not None:

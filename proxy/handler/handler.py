@@ -142,11 +142,9 @@ class Handler:
         if call.query:
             rest = strip_credential_query(call.query[1:])
             call.query = b"?" + rest if rest or call.query == b"?" else b""
-        return await self._page(call, match)
+        return await (self._model(call, match) if match.page == "model" else self._page(call, match))
 
     async def _page(self, call: Call, match: Match) -> Sent:
-        if match.page == "model":
-            return await self._model(call, match)
         if match.page == "upstream":
             return await self._passthrough(call, match)
         if match.page == "models":
@@ -193,7 +191,8 @@ class Handler:
 
     async def _model(self, call: Call, match: Match) -> Sent:
         runtime, exchange = call.runtime, call.exchange
-        await call.read_body(runtime.settings.limits, runtime.bodies)
+        if not call.take_body(runtime.settings.limits, runtime.bodies):
+            await call.read_body(runtime.settings.limits, runtime.bodies)
         if call.header(b"content-encoding") not in (None, "identity"):
             raise UnsupportedMedia
         dialect = call.dialect = match.dialect.asked_with(call.query)

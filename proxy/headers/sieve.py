@@ -189,8 +189,9 @@ class _Sieve:
         text = b"".join(values)
         if pattern is None or len(text.translate(None, _CONTROL)) != len(text):
             return None
-        if any(values[index].lower() not in _KEEP_ALIVE_OR_CLOSE for index in pattern.connection):
-            return header_lines(self.passed(raw) or ())
+        for index in pattern.connection:
+            if values[index].lower() not in _KEEP_ALIVE_OR_CLOSE:
+                return header_lines(self.passed(raw) or ())
         return pattern.lines % pattern.values(values) if pattern.values is not None else b""
 
     def _learn(self, names: tuple[bytes, ...]) -> _Pattern | None:

@@ -7,8 +7,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from proxy.errors import UpstreamBusy, UpstreamClosed, UpstreamConnectFailed, UpstreamReset
 from proxy.exchange import Phase
@@ -22,8 +21,7 @@ T = TypeVar("T")
 IDLE_LIMIT: Final = 15.0  # below what providers' front ends allow, so that few reused connections turn out stale
 
 
-@dataclass(frozen=True, slots=True)
-class OutboundRequest:
+class OutboundRequest(NamedTuple):
     """A request as it goes on the wire. `more` are the pieces of a body that is too large to keep; it is sent once."""
 
     head: bytes
