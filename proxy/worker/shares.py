@@ -31,7 +31,6 @@ class Shares:
         asking = self._asking.get(subject)
         if asking is None:
             asking = self._asking[subject] = self._tasks.spawn(self._ask(subject, limit), name="lease")
-            asking.add_done_callback(lambda _: self._asking.pop(subject))
         return await asyncio.shield(asking)
 
     async def _ask(self, subject: str, limit: int) -> bool:
@@ -40,6 +39,8 @@ class Shares:
             return bool(await self._channel.ask("lease", within=LEASE_WITHIN, subject=subject, limit=limit))
         except (ChannelClosed, TimeoutError):
             return False
+        finally:
+            del self._asking[subject]  # at once: who came upon a question that has its answer would never wait
 
     async def end(self, subject: str, request_id: str) -> int:
         """End the streams of *subject* under that id in the other workers, and return how many there were."""

@@ -40,6 +40,7 @@ async def working(folder: Path, upstream: Upstream, **changes: Any) -> AsyncIter
     process = Process(folder, upstream, workers=2, **changes)
     async with process.program:
         await process.until_ready_says(200, within=PATIENCE)
+        await restarted(process, times=0)  # the log is written a moment later, and says who they are
         yield process
 
 

@@ -109,6 +109,18 @@ async def test_all_who_wait_for_slots_ask_one_question() -> None:
         assert it.lifecycle.held("ann") == 30
 
 
+async def test_requests_that_come_while_an_answer_comes_wait_for_the_next_one() -> None:
+    async with office(*[1] * 50) as it:
+        admitted = []
+        for _ in range(50):
+            admitted.append(it.tasks.spawn(it.admit(limit=100), name="request"))
+            await turns(1)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*admitted)
+
+        assert it.lifecycle.held("ann") == it.shares.leased("ann") == 50
+
+
 async def test_what_was_lent_to_somebody_who_left_is_not_lost() -> None:
     async with office(2) as it:
         it.open.clear()
