@@ -13,7 +13,7 @@ import pytest
 
 from proxy.tasks import Tasks
 from tests.e2e.command import Serving, serve
-from tests.e2e.shipped import OLD, Shipped
+from tests.e2e.shipped import CURRENT, OLD, Caddy, Shipped
 from tests.integration.asking import until
 from tests.support.answers import KEEPALIVE
 from tests.support.client import End, RawClient, Response
@@ -116,13 +116,15 @@ async def replicas(folder: Path, upstream: Upstream) -> AsyncIterator[tuple[Repl
         yield pair
 
 
-@pytest.mark.component("caddy")
-async def test_streams_span_the_restart_of_both_replicas_and_meanwhile_nobody_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "caddy", [pytest.param(each, id=each.name, marks=pytest.mark.component(each.name)) for each in (OLD, CURRENT)]
+)
+async def test_streams_span_the_restart_of_both_replicas_and_meanwhile_nobody_is_refused(tmp_path: Path, caddy: Caddy) -> None:
     tasks = Tasks()
     async with Upstream() as upstream, replicas(tmp_path, upstream) as pair, AsyncExitStack() as stack:
         upstream.always(script)
         front = await stack.enter_async_context(
-            OLD(tmp_path, PROXY=" ".join(f"{HOST}:{port}" for each in pair for port in each.ports))
+            caddy(tmp_path, PROXY=" ".join(f"{HOST}:{port}" for each in pair for port in each.ports))
         )
         streams = await asyncio.gather(*(begin(front, number, stack) for number in range(STREAMS)))
         asker = Asker(front)
