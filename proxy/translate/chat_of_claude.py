@@ -54,8 +54,8 @@ def stop_of(source: Source, chat: ChatRequest) -> list[str]:
 
 def _thoughts_are_lost(turns: Sequence[Turn]) -> bool:
     """Tell whether tool results go on with a turn whose reasoning is not here: a Claude that thinks by budget refuses that."""
-    if len(turns) < 2 or not isinstance(turns[-1].parts[0], ToolResult):
-        return False
+    if not isinstance(turns[-1].parts[0], ToolResult):
+        return False  # else there is a turn before it, with the call
     before = turns[-2].parts
     return any(isinstance(part, ToolUse) for part in before) and not isinstance(before[0], Thinking | RedactedThinking)
 

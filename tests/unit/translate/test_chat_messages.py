@@ -71,6 +71,11 @@ def test_white_space_at_the_end_of_what_the_model_shall_continue_is_taken_away()
     assert read(USER, say("assistant", " \n")).turns == (HI,)
 
 
+def test_only_the_end_is_trimmed_and_only_of_the_assistants_words() -> None:
+    assert read(USER, say("assistant", "a "), say("assistant", "b ")).turns[-1] == Turn("assistant", (Text("a "), Text("b")))
+    assert read(say("user", "Hi ")).turns == (Turn("user", (Text("Hi "),)),)
+
+
 def test_white_space_at_the_end_of_a_finished_turn_stays() -> None:
     assert read(USER, say("assistant", "Yes? "), USER).turns[1] == Turn("assistant", (Text("Yes? "),))
 

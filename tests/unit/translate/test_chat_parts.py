@@ -132,5 +132,6 @@ def test_content_of_text_only_may_be_absent_and_holds_a_refusal_like_any_text() 
 
     assert read_texts(Fields({"content": content})) == [Text("a"), Text("No.")]
     assert read_texts(Fields({})) == read_texts(Fields({"content": ""})) == []
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequest) as caught:
         read_texts(Fields({"content": [image(PNG)]}))
+    assert caught.value.param == "content[0].type"

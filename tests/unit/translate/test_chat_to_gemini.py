@@ -96,7 +96,12 @@ def test_json_needs_no_schema() -> None:
 @pytest.mark.parametrize(
     ("model", "effort", "config"),
     [
+        ("gemini-2.5-pro", "minimal", {"thinkingBudget": 1024, "includeThoughts": True}),
+        ("gemini-2.5-pro", "low", {"thinkingBudget": 1024, "includeThoughts": True}),
+        ("gemini-2.5-pro", "medium", {"thinkingBudget": 2048, "includeThoughts": True}),
         ("gemini-2.5-pro", "high", {"thinkingBudget": 4096, "includeThoughts": True}),
+        ("gemini-2.5-pro", "xhigh", {"thinkingBudget": 8192, "includeThoughts": True}),
+        ("gemini-2.5-pro", "max", {"thinkingBudget": 16384, "includeThoughts": True}),
         ("gemini-2.5-flash", "none", {"thinkingBudget": 0}),
         ("gemini-3-pro", "minimal", {"thinkingLevel": "MINIMAL", "includeThoughts": True}),
         ("gemini-3-pro", "max", {"thinkingLevel": "XHIGH", "includeThoughts": True}),

@@ -116,15 +116,15 @@ def test_a_document_does_not_stand_without_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "place"),
+    ("part", "place", "why"),
     [
-        (Image(at="i", url="https://a/b.png"), "i"),
-        (Image(at="i", media_type="image/bmp", data="Qk0="), "i"),
-        (document(media_type="application/zip"), "f"),
+        (Image(at="i", url="https://a/b.png"), "i", "as a data URL"),
+        (Image(at="i", media_type="image/bmp", data="Qk0="), "i", "JPEG"),
+        (document(media_type="application/zip"), "f", "PDF"),
     ],
 )
-def test_what_bedrock_does_not_take_is_refused_by_place(part: Part, place: str) -> None:
-    with pytest.raises(Untranslatable) as caught:
+def test_what_bedrock_does_not_take_is_refused_by_place(part: Part, place: str, why: str) -> None:
+    with pytest.raises(Untranslatable, match=why) as caught:
         blocks(part)
 
     assert caught.value.param == place

@@ -12,6 +12,7 @@ from proxy.translate import gemini_to_chat
 from proxy.translate.chat_to_gemini import ChatToGemini
 from proxy.translate.gemini_to_chat import GeminiEvents, GeminiToChat
 from tests.support.golden import Golden, assert_cuts_change_nothing, golden, translated
+from tests.unit.dialects.recordings import calls
 from tests.unit.translate.asking import WEATHER, deltas, error, reasons, source
 from tests.unit.translate.test_chat_chunks import facts
 
@@ -180,7 +181,7 @@ def test_what_cannot_be_read_ends_the_stream(broken: bytes) -> None:
     out = translated(back().events(), [event(HI), broken, event(HI), event(STOP)])
 
     assert deltas(out[: out.index(b'data: {"error"')])[1:] == [{"content": "Hi"}]
-    assert error(out)["type"] == "server_error"
+    assert (error(out)["type"], error(out)["code"]) == ("server_error", None)
 
 
 def test_an_event_too_large_to_be_held_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,24 +194,50 @@ def test_an_event_too_large_to_be_held_ends_the_stream(monkeypatch: pytest.Monke
         + events.feed(event(STOP))
     )
 
-    assert error(out)["type"] == "server_error"
+    assert (error(out)["type"], error(out)["code"]) == ("server_error", None)
 
 
 @pytest.mark.parametrize(
-    ("told_error", "message", "code"),
+    ("told_error", "message", "kind", "code"),
     [
-        ({"code": 429, "message": "Slow down."}, "Slow down.", "rate_limit_exceeded"),
-        ({"code": 503, "message": "Later."}, "Later.", "overloaded"),
-        ({"code": "503", "message": "Later."}, "Later.", None),
-        ({"code": 7, "message": "Later."}, "Later.", None),
-        ("Sorry.", "Sorry.", None),
-        ([1], "The model's backend reported an error.", None),
+        ({"code": 400, "message": "Bad."}, "Bad.", "invalid_request_error", None),
+        ({"code": 429, "message": "Slow down."}, "Slow down.", "rate_limit_error", "rate_limit_exceeded"),
+        ({"code": 499, "message": "Gone."}, "Gone.", "invalid_request_error", None),
+        ({"code": 503, "message": "Later."}, "Later.", "server_error", "overloaded"),
+        ({"code": 599, "message": "Later."}, "Later.", "server_error", None),
+        ({"code": "503", "message": "Later."}, "Later.", "server_error", None),
+        ({"code": 399, "message": "Later."}, "Later.", "server_error", None),
+        ("Sorry.", "Sorry.", "server_error", None),
+        ([1], "The model's backend reported an error.", "server_error", None),
     ],
 )
-def test_an_error_is_told_in_openais_words_with_the_upstreams_message(told_error: Any, message: str, code: str | None) -> None:
-    told_to_client = error(run(HI, {"error": told_error}, HI, STOP))
+def test_an_error_is_told_in_openais_words_with_the_upstreams_message(
+    told_error: Any, message: str, kind: str, code: str | None
+) -> None:
+    assert error(run(HI, {"error": told_error}, HI, STOP)) == {"message": message, "type": kind, "param": None, "code": code}
 
-    assert (told_to_client["message"], told_to_client["code"]) == (message, code)
+
+def test_what_looks_like_an_event_is_none_in_the_middle_of_another() -> None:
+    out = translated(back().events(), [event(HI), b"data: {\r\n", event(HI)])
+
+    assert error(out)["type"] == "server_error"
+
+
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b"\n\n", b"\r\n\n", b"\r\r", b"\n\r\n"])
+def test_events_are_read_whatever_ends_their_lines(end: bytes) -> None:
+    one = event(HI)[:-4] + end
+
+    out = translated(back().events(), [one + one, one, one])
+
+    assert deltas(out)[1:] == [{"content": "Hi"}] * 4
+
+
+def test_an_ordinary_chunk_is_not_cut_out_of_anything() -> None:
+    events = back().events()
+    events.feed(event(HI))
+    ordinary = event(HI)
+
+    assert calls(lambda: events.feed(ordinary)) <= 55  # by way of the splitter about 70
 
 
 def test_a_whole_answer_is_told_in_openais_form() -> None:
