@@ -17,6 +17,7 @@ MAX_WORD: Final = 128
 MAX_DETAIL: Final = 512
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 _WORDS: Final = ("id", "method", "subject", "remote", "model", "upstream_request_id")
+_COMPLETED: Final = Outcome.COMPLETED  # to name a member of an enumeration is a slow look-up
 NOTEWORTHY: Final = frozenset({Outcome.CLIENT_STALLED, Outcome.EXPIRED, Outcome.DRAINED, Outcome.IN_BAND_ERROR})
 
 
@@ -74,7 +75,7 @@ def _fields(exchange: Exchange, ended: float, level: str, time: str) -> dict[str
     }
     if exchange.status:
         fields["status"] = exchange.status
-    if exchange.outcome is not Outcome.COMPLETED:
+    if exchange.outcome is not _COMPLETED:
         _put_failure(fields, exchange)
     _put_words(fields, exchange)
     if exchange.attempts:

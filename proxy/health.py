@@ -51,6 +51,9 @@ class Verdict(enum.Enum):
     NOTHING = "nothing"  # the client left, or the fault was elsewhere
 
 
+_SUCCESS: Final = Verdict.SUCCESS  # to name a member of an enumeration is a slow look-up
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Permit:
     """Leave to attempt one upstream. Every permit is handed back with at least one verdict."""
@@ -127,7 +130,7 @@ class Circuit:
 
     def report(self, permit: Permit, verdict: Verdict, now: float) -> None:
         """Take the verdict on an attempt. COOLING counts as an answer here; `cool` sets its time."""
-        if self._well and verdict is Verdict.SUCCESS:
+        if self._well and verdict is _SUCCESS:
             return
         was_probe = permit is self._probe
         if was_probe:

@@ -33,6 +33,7 @@ __all__ = [
 Header = tuple[bytes, bytes]
 
 _UNCUT: Final = Uncut()
+_WHOLE: Final = Framing.WHOLE  # to name a member of an enumeration is a slow look-up
 _NO_VALUES: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -147,7 +148,7 @@ class Dialect(abc.ABC):
         if media_type == b"application/x-ndjson":
             return Blind(), Framing.LINES
         if media_type == b"application/json":
-            return Answer(self), Framing.WHOLE
+            return Answer(self), _WHOLE
         return Blind(), Framing.OPAQUE
 
     @abc.abstractmethod

@@ -25,7 +25,7 @@ from proxy.errors import (
     UpstreamRefused,
     UpstreamUnexpected,
 )
-from proxy.exchange import Attempt, Phase
+from proxy.exchange import OK, Attempt, Phase
 from proxy.handler.answers import cut
 from proxy.handler.asking import Wish
 from proxy.handler.call import Call
@@ -42,6 +42,8 @@ FIRST: Final = Position()
 ERROR_BODY_LIMIT: Final = 256 * 1024
 ERROR_BODY_WAIT: Final = 10.0  # seconds for the body of an error answer whose head is in
 
+_WHOLE: Final = Framing.WHOLE  # to name a member of an enumeration is a slow look-up
+_SUCCESS: Final = Verdict.SUCCESS
 _JSON: Final = b"application/json"
 _EVENT_STREAMS: Final = (b"text/event-stream", b"application/vnd.amazon.eventstream")
 _SHOULD_NOT_RETRY: Final = (b"X-Should-Retry", b"false")
@@ -128,7 +130,7 @@ class Attempts:
                 await self._refuse(upstream, backend)
             observer, framing = self._observer(upstream.head)
             if not self._took_whole(upstream, observer, framing):
-                back = self._back if framing is Framing.WHOLE else self._events_back
+                back = self._back if framing is _WHOLE else self._events_back
                 await self._stream.first_event(upstream, observer, framing, back)
             return upstream
         except UpstreamErrorEvent:
@@ -159,7 +161,7 @@ class Attempts:
         if self._call.downstream.committed:
             self._require_fitting(upstream.head, framing)
             return False
-        if framing is not Framing.WHOLE:
+        if framing is not _WHOLE:
             return False
         whole = upstream.take_whole()
         if whole is None:
@@ -310,12 +312,12 @@ class Attempts:
             self._begin(upstream)
         call.free()
         if self._permit is not None:
-            self._runtime.health.report(self._permit, Verdict.SUCCESS, time.monotonic())
+            self._runtime.health.report(self._permit, _SUCCESS, time.monotonic())
         try:
             await stream.run()
         except ProxyError as error:
             return self._bad_end(error)
-        self._conclude("ok", Verdict.SUCCESS)
+        self._conclude(OK, _SUCCESS)
         return call.downstream.finish()
 
     def _answer_whole(self, upstream: UpstreamStream, body: bytes) -> Sent:
@@ -323,7 +325,7 @@ class Attempts:
         call = self._call
         call.exchange.status = upstream.head.status
         upstream.close()
-        self._conclude("ok", Verdict.SUCCESS)
+        self._conclude(OK, _SUCCESS)
         return call.downstream.answer(upstream.head.status, self._lines(upstream) + header_lines(call.response_headers), body)
 
     def _lines(self, upstream: UpstreamStream) -> bytes:

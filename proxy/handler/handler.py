@@ -12,6 +12,7 @@ import logging
 import random
 import time
 from dataclasses import replace
+from typing import Final
 
 from aiohttp import hdrs
 
@@ -48,6 +49,8 @@ from proxy.sse.relay import Relay
 from proxy.streaming import Lingering, Stream, Ticker
 from proxy.tasks import Tasks
 
+_COMPLETED: Final = Outcome.COMPLETED  # to name a member of an enumeration is a slow look-up
+
 log = logging.getLogger("proxy.handler")
 
 
@@ -76,7 +79,7 @@ class Handler:
         call.response_headers.append((b"X-Request-Id", exchange.request_id.encode()))
         try:
             response = await self._serve(call)
-            exchange.close(Outcome.COMPLETED, self._clock())
+            exchange.close(_COMPLETED, self._clock())
             return response
         except ProxyError as error:
             return self._failed(call, error)

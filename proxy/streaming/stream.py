@@ -27,6 +27,7 @@ from proxy.upstream import BodyEnd, UpstreamStream
 
 T = TypeVar("T")
 
+_STREAMING: Final = Phase.STREAMING  # to name a member of an enumeration is a slow look-up
 AFTER_END: Final = 2.0  # seconds that an upstream may keep its connection open behind a finished answer
 HOLD_PAUSE: Final = 64 * 1024  # held bytes at which reading pauses until the response is committed
 
@@ -43,9 +44,7 @@ class Stream:
     _translator: EventTranslator | None = None  # of the current attempt, where its target speaks another API
     _end: BodyEnd | None = None  # how the current attempt's body ended
     _live = False  # the first event is out: chunks pass straight through
-    _closed = False
-    _held_content = False
-    _terminal = False
+    _closed = _held_content = _terminal = False
     _paused_at: float | None = None
     _detached_until: float | None = None
 
@@ -171,7 +170,7 @@ class Stream:
         self.relay.observer = None  # it is not an earlier attempt's usage that counts
         exchange.committed = now
         exchange.count(body)
-        exchange.phase = Phase.STREAMING
+        exchange.phase = _STREAMING
         exchange.content(now)
 
     def drop_attempt(self) -> None:
@@ -220,7 +219,7 @@ class Stream:
             if seen & CONTENT:
                 deadlines.content_at = now
                 if exchange.first_token is None:
-                    exchange.phase = Phase.STREAMING
+                    exchange.phase = _STREAMING
                 exchange.content(now)
             if seen & TERMINAL:
                 self._terminal = True
@@ -386,7 +385,7 @@ class Stream:
 
     def _note_content(self, now: float) -> None:
         self.deadlines.content_at = now
-        self.exchange.phase = Phase.STREAMING
+        self.exchange.phase = _STREAMING
         self.exchange.content(now)
 
     def _account(self, now: float) -> None:

@@ -23,6 +23,7 @@ FRAMING_LIMIT: Final = 64 * 1024  # bytes without one of the body: chunk extensi
 JOIN_LIMIT: Final = 64 * 1024  # a request body up to this size goes out in one write with its head
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
+_COMPLETE: Final = BodyEnd.COMPLETE  # to name a member of an enumeration is a slow look-up
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -117,9 +118,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def take_whole(self) -> bytes | None:
         """Take the body if all of it came with the head; None if it did not, and then nothing is taken."""
-        if self._end is not BodyEnd.COMPLETE:
+        if self._end is not _COMPLETE:
             return None
-        early, self._early, self._early_size = self._early, [], 0
+        early, self._early = self._early, []
         return early[0] if len(early) == 1 else b"".join(early)
 
     def pause(self) -> None:
@@ -148,9 +149,12 @@ class UpstreamConnection(asyncio.Protocol):
         """Mark the connection as waiting in the pool, with nothing left of its last exchange."""
         self._sink = None
         self._head = None
-        self._early, self._early_size = [], 0
+        self._early_size = 0
+        if self._early:
+            self._early = []
         self.idle_since = now
-        self.resume()
+        if not self._reading:
+            self.resume()
 
     @property
     def open(self) -> bool:
@@ -167,7 +171,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether another exchange may follow: the request is out, the response was complete and clean, nothing came behind it."""
         transport = self.transport
         return (
-            self._end is BodyEnd.COMPLETE
+            self._end is _COMPLETE
             and self._reader.keep_alive
             and transport is not None
             and not transport.is_closing()
@@ -283,7 +287,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._reader.complete:
             if error is not None:  # bytes behind a complete response: it stands, the connection does not
                 self._reader.keep_alive = False
-            self._conclude(BodyEnd.COMPLETE)
+            self._conclude(_COMPLETE)
         elif error is not None:
             self._malformed(malformed(error))
 

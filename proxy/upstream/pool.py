@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, NoReturn, Protocol, TypeVar
 
 from proxy.errors import UpstreamBusy, UpstreamClosed, UpstreamConnectFailed, UpstreamReset
 from proxy.exchange import Phase
@@ -18,6 +18,7 @@ from proxy.upstream.response import BodyEnd, ResponseHead, Sink
 
 T = TypeVar("T")
 
+_HEADERS: Final = Phase.HEADERS  # to name a member of an enumeration is a slow look-up
 IDLE_LIMIT: Final = 15.0  # below what providers' front ends allow, so that few reused connections turn out stale
 
 
@@ -159,8 +160,9 @@ class Pool:
             answer = connection.send(request.head, request.body, expects_head=request.expects_head, whole=request.more is None)
             if request.more is not None:
                 upload = self._uploads.spawn(_upload(connection, request.more), name="upload")
-            head = await waiter.wait(answer, Phase.HEADERS)
-            _check_way_out(head)
+            head = await waiter.wait(answer, _HEADERS)
+            if head.status == 407:
+                _refuse_way_out()
         except BaseException:
             if upload is not None:
                 upload.cancel()
@@ -188,7 +190,7 @@ class Pool:
 
     def _take_idle(self) -> UpstreamConnection | None:
         # the last one used is the one least likely to be stale
-        while self._idle and self.in_use < self._max:
+        while self._idle and len(self._busy) + self._dialing < self._max:
             connection = self._idle.pop()
             if not connection.unread:  # half a microsecond, and no unasked response is ever taken for another tenant's answer
                 return connection
@@ -200,10 +202,9 @@ class Pool:
             self._idle.remove(connection)
 
 
-def _check_way_out(head: ResponseHead) -> None:
-    """Raise UpstreamConnectFailed for a 407, which is never a backend's word (RFC 9110 15.5.8)."""
-    if head.status == 407:
-        raise UpstreamConnectFailed("the forward proxy refused the request with status 407")
+def _refuse_way_out() -> NoReturn:
+    """Raise UpstreamConnectFailed: a 407 is never a backend's word (RFC 9110 15.5.8)."""
+    raise UpstreamConnectFailed("the forward proxy refused the request with status 407")
 
 
 async def _upload(connection: UpstreamConnection, more: AsyncGenerator[bytes, None]) -> None:
