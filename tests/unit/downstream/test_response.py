@@ -267,6 +267,24 @@ async def test_peer_that_reads_until_the_connection_ends_gets_a_reset(listener: 
     assert client.transport.socket.options[-1] == (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+@pytest.mark.parametrize(("request_head", "length"), [(OLD, None), (OLD, 5), (NEW, None), (NEW, 5)])
+async def test_the_kernel_is_to_reset_where_its_fin_would_be_a_good_end_until_the_body_is_whole(
+    listener: Listener, request_head: bytes, length: int | None
+) -> None:
+    """It closes for a process that dies."""
+    client, downstream = await listener.downstream(request_head)
+    before = len(client.transport.socket.options)
+
+    downstream.begin(200, TYPE, length=length, data=b"hello")
+    begun = client.transport.socket.options[before:]
+    downstream.finish()
+    ended = client.transport.socket.options[before + len(begun) :]
+
+    only_its_end_ends_it = request_head is OLD and length is None
+    assert begun == [(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))] * only_its_end_ends_it
+    assert ended == [(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))] * only_its_end_ends_it
+
+
 @pytest.mark.parametrize(
     "act",
     [

@@ -15,7 +15,7 @@ from proxy.lifecycle import State
 from tests.support.answers import FINISH, TOKEN
 from tests.support.client import Response
 from tests.support.house import BEARER, CHAT, KEY, House, chat, open_house, settings
-from tests.support.upstream import DONE, Hang, Upstream, answer, stream, verbatim
+from tests.support.upstream import DONE, Gate, Hang, Upstream, answer, stream, verbatim
 
 NARROW: Final = "lp_test_narrow_0123456789abcdefghij"
 FEW: Final = [("Authorization", f"Bearer {NARROW}")]
@@ -206,6 +206,39 @@ async def test_state_of_the_process_decides_what_is_served(house: House, state: 
     assert [response.header("connection") for response in (told, served)] == [None if state is State.READY else "close"] * 2
     if state is State.STOPPED:
         assert (code(served), served.header("retry-after")) == ("draining", "1")
+
+
+class Elsewhere:
+    """Other workers, of which one has a stream under one id."""
+
+    def leased(self, _subject: str) -> int:
+        return 1
+
+    async def lease(self, _subject: str, _limit: int) -> bool:
+        return False
+
+    async def end(self, subject: str, request_id: str) -> int:
+        return int((subject, request_id) == ("api_key:tester", "theirs-1"))
+
+
+async def test_a_stream_is_ended_where_it_runs_and_slots_are_shared_with_the_other_workers(
+    upstream: Upstream, house: House
+) -> None:
+    house.server.lifecycle.peers = Elsewhere()
+
+    found = await ask(house, "DELETE", "/streams/theirs-1")
+    missed = await ask(house, "DELETE", "/streams/theirs-2")
+    upstream.script(stream(TOKEN, Gate("rest"), DONE))
+    async with house.client() as client:
+        held = await client.request("POST", CHAT, BEARER, chat())
+        await held.read_until(TOKEN)
+        refused = await ask(house, "GET", "/auth/ping")
+        upstream.open("rest")
+        await held.read()
+
+    assert (found.status, found.json()) == (200, {"stopped": 1})
+    assert missed.status == 404
+    assert (refused.status, code(refused)) == (429, "too_many_streams_of_subject")
 
 
 async def test_health_has_no_credential_and_no_slot(house: House) -> None:

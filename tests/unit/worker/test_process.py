@@ -166,10 +166,14 @@ async def test_a_subject_gets_no_more_than_the_supervisor_lends(upstream: Upstre
         assert (response.status, response.json()["error"]["code"]) == (429, "too_many_streams_of_subject")
 
 
-async def test_a_reload_is_in_force_before_it_is_answered() -> None:
+async def test_a_reload_is_in_force_before_it_is_answered_and_unused_slots_go_back() -> None:
     async with serving() as it, it.client() as client:
+        before = await client.request("GET", "/auth/ping", BEARER)
+        await before.read()
+
         await it.channel.ask("reload", within=5, parcel=pack(settings(auth={"api_keys": []}, workers=2)))
 
+        assert it.worker._shares.leased("api_key:tester") == 0
         response = await client.request("GET", "/auth/ping")
         await response.read()
 
