@@ -5,8 +5,8 @@ FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN python -m venv /opt/llm-proxy
-COPY requirements/runtime.txt requirements/
-RUN /opt/llm-proxy/bin/pip install --require-hashes --requirement requirements/runtime.txt
+COPY requirements/postgres.txt requirements/
+RUN /opt/llm-proxy/bin/pip install --require-hashes --requirement requirements/postgres.txt
 COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY proxy proxy
 # botocore describes every service of AWS in 27 MB; signing and signing in need these five.
@@ -22,6 +22,8 @@ LABEL org.opencontainers.image.title="llm-stream-proxy" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/opt/llm-proxy/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LLM_PROXY_LISTEN=0.0.0.0:8080
 COPY --from=build /opt/llm-proxy /opt/llm-proxy
+# For the usage store; a volume that is mounted here gets this owner.
+RUN mkdir /data && chown 10001:10001 /data
 # A configuration is looked for in /app/config/proxy.yaml; without one the environment says it all.
 WORKDIR /app
 USER 10001:10001

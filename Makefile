@@ -53,6 +53,7 @@ e2e-compose: $(VENV)/dev.stamp ## run image and compose file on a Docker engine 
 
 lock: $(VENV)/dev.stamp ## move the locked requirements to the newest versions that setup.cfg allows
 	$(LOCK) --upgrade --output-file requirements/runtime.txt setup.cfg requirements/build.in
+	$(LOCK) --upgrade --output-file requirements/postgres.txt --extra postgres --constraint requirements/runtime.txt setup.cfg requirements/build.in
 	$(LOCK) --upgrade --output-file requirements/dev.txt --extra dev --extra postgres --constraint requirements/runtime.txt setup.cfg requirements/build.in
 	$(LOCK) --upgrade --output-file requirements/clients.txt requirements/clients.in
 

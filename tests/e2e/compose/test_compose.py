@@ -180,6 +180,12 @@ async def test_requests_of_every_replica_are_counted(services: Stack, token: str
     await asyncio.to_thread(services.until_asked, 'count(llm_proxy:requests:rate5m{outcome="completed"} > 0)', 1)
 
 
+def test_what_they_used_is_in_one_store(services: Stack) -> None:
+    used = json.loads(services.inside("proxy", "llm-proxy", "usage", "--json"))
+
+    assert sum(row["calls"] for row in used if row["subject"] == "alice") > 100
+
+
 def test_down_leaves_nothing(docker: Engine, services: Stack) -> None:
     services.compose("down", "--volumes")
 
