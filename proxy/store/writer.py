@@ -25,6 +25,7 @@ LINGER: Final = 1.0  # seconds for which exchanges may gather
 SHORTEST_PAUSE: Final = 1.0  # after a failure; doubled with each
 LONGEST_PAUSE: Final = 60.0
 LAST_WORDS: Final = 3.0  # seconds for what is left at the end
+LAST_PAUSE: Final = 0.1  # after a failure then: other workers, which end at the same time, may keep the database busy
 FORGET_EVERY: Final = 600.0
 FORGET_AT_ONCE: Final = 5_000  # rows in one transaction, so that nobody waits long for it
 
@@ -49,6 +50,7 @@ class UsageWriter:
         self._pause = pause
         self._waiting: deque[Exchange] = deque()
         self._more = asyncio.Event()
+        self._at_work = asyncio.Lock()  # whoever is cancelled in mid-batch cannot know whether it is written
         self._tasks = Tasks()
         self._forget_at = 0.0
         self._failures = 0
@@ -68,11 +70,12 @@ class UsageWriter:
 
     async def close(self) -> None:
         """Write what is left, for a few seconds, and close. Idempotent."""
-        await self._tasks.close()
-        with contextlib.suppress(StoreError, TimeoutError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS):
-                while self._waiting:
-                    await self._write()
+                async with self._at_work:
+                    await self._tasks.close()
+                await self._write_the_last()
+        await self._tasks.close()
         if self._waiting:
             log.error("usage rows lost at the end", extra={"exchanges": len(self._waiting)})
             self.dropped += len(self._waiting)
@@ -84,13 +87,21 @@ class UsageWriter:
             await self._more.wait()
             await asyncio.sleep(self._pause(LINGER))
             try:
-                while self._waiting:
-                    await self._write()
-                self._more.clear()
-                await self._forget()
+                async with self._at_work:
+                    while self._waiting:
+                        await self._write()
+                    self._more.clear()
+                    await self._forget()
                 self._recovered()
             except StoreError as exc:
                 await asyncio.sleep(self._pause(self._failed(exc)))
+
+    async def _write_the_last(self) -> None:
+        while self._waiting:
+            try:
+                await self._write()
+            except StoreError:
+                await asyncio.sleep(self._pause(LAST_PAUSE))
 
     async def _write(self) -> None:
         """Write a batch; it leaves the queue only once it is in the database."""

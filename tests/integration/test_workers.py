@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from proxy.store import open_database
 from tests.integration.asking import WHOLE, until
 from tests.integration.process import Process
 from tests.support.answers import KEEPALIVE, TOKEN
@@ -317,3 +318,20 @@ async def _who(process: Process, key: str) -> dict[int, int]:
             response = await client.request("GET", "/auth/ping", [("Authorization", f"Bearer {key}")])
             statuses[response.status] += 1
     return statuses
+
+
+async def test_all_workers_keep_what_was_used_in_one_store(tmp_path: Path, upstream: Upstream) -> None:
+    store = f"sqlite:///{tmp_path}/usage.db"
+    upstream.always(stream(WHOLE))
+    async with working(tmp_path, upstream, usage={"store": store}) as process, clients(process) as them:
+        for _ in range(3):
+            for response in await asyncio.gather(*(them.ask(held=False) for _ in range(MANY))):
+                await response.read()
+        process.signal()
+        code, _ = await process.exited()
+
+    assert code == 0
+    database = open_database(store)
+    kept = [kind for _, kind, _ in await database.read(0)]
+    await database.close()
+    assert kept == ["openai_call"] * 3 * MANY

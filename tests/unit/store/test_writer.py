@@ -20,6 +20,7 @@ class Memory(Database):
         self.batches: list[list[Row]] = []
         self.failures = 0
         self.hanging = False
+        self.slow = False
         self.forgotten: list[float] = []
         self.closed = False
         self.written = asyncio.Event()
@@ -32,6 +33,8 @@ class Memory(Database):
             raise StoreError("disk full")
         self.batches.append(list(rows))
         self.written.set()
+        if self.slow:
+            await asyncio.sleep(0.01)  # as long as a transaction takes to say that it is done
 
     async def forget(self, before: float, most: int) -> int:
         self.forgotten.append(before)
@@ -123,6 +126,30 @@ async def test_a_database_that_does_not_answer_does_not_keep_the_process(monkeyp
     await it.close()
 
     assert (database.rows, it.dropped, database.closed) == (0, 1, True)
+
+
+async def test_a_failure_at_the_end_is_not_the_last_word() -> None:
+    database = Memory()
+    database.failures = 2
+    it = writer(database)
+    it.record(finished())
+
+    await it.close()
+
+    assert (database.rows, it.dropped) == (1, 0)
+
+
+async def test_a_batch_that_is_being_written_at_the_end_is_written_once() -> None:
+    database = Memory()
+    database.slow = True
+    it = writer(database)
+    it.start()
+    it.record(finished())
+    await database.written.wait()
+
+    await it.close()
+
+    assert (database.rows, it.dropped) == (1, 0)
 
 
 def test_pauses_grow_up_to_a_minute() -> None:
