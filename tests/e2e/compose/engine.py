@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -62,9 +63,11 @@ def engine(folder: Path) -> Iterator[Engine]:
         try:
             _until_it_answers(running, process)
             yield running
-            running.clear()
         finally:
+            with contextlib.suppress(AssertionError):  # it may be the engine that has failed
+                running.clear()
             _stop(process)
+            shutil.rmtree(folder / "data", ignore_errors=True)  # gigabytes
 
 
 @contextlib.contextmanager
@@ -75,7 +78,8 @@ def _network_as_it_was() -> Iterator[None]:
     try:
         yield
     finally:
-        run("ip", "link", "delete", BRIDGE)
+        if Path("/sys/class/net", BRIDGE).exists():
+            run("ip", "link", "delete", BRIDGE)
         run("iptables-restore", told=rules.encode())
         FORWARDING.write_text(forwarding)
 
