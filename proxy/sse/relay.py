@@ -36,23 +36,26 @@ class Held(enum.Enum):
 class Relay:
     """One client's stream, fed by one attempt after another. See the file's head for the order of calls."""
 
-    # The defaults stand on the class: a whole answer sets few of these, and one relay is made for each request.
-    framing = Framing.EVENTS
-    observer: Observer | None = None
-    _sent = False  # whether the client has had anything at all
-    _tail = boundary.START
-    _id_seen = False  # in what was taken out of the hold; from then on the observer's splitter knows
-    _passive = 0  # bytes at the start of the hold that are whole comments or pings
-    _passing = True  # nothing but comments and pings has come from the current attempt
-    _first: int | None = None  # what the observer saw in the current attempt's first event
-    _started = False
-    _fresh = True  # nothing of the current attempt has been taken out of the hold
+    __slots__ = (
+        "_first", "_frames", "_fresh", "_held", "_id_seen", "_interval", "_passing", "_passive", "_sent", "_sent_at", "_started", "_tail",
+        "framing", "observer",
+    )  # fmt: skip
 
     def __init__(self, *, keepalive: Keepalive | None, interval: float, now: float) -> None:
         self._frames = keepalive
         self._interval = interval
         self._sent_at: float | None = now  # None: something went out since the last look at the clock
+        self._sent = False  # whether the client has had anything at all
+        self._tail = boundary.START
+        self._id_seen = False  # in what was taken out of the hold; from then on the observer's splitter knows
+        self.framing = Framing.EVENTS
         self._held = bytearray()
+        self._passive = 0  # bytes at the start of the hold that are whole comments or pings
+        self._passing = True  # nothing but comments and pings has come from the current attempt
+        self._first: int | None = None  # what the observer saw in the current attempt's first event
+        self._started = False
+        self._fresh = True  # nothing of the current attempt has been taken out of the hold
+        self.observer: Observer | None = None
 
     def __repr__(self) -> str:
         return f"<Relay {self.framing.value} started={self._started} held={len(self._held)} between_events={self.between_events}>"

@@ -35,18 +35,10 @@ HOLD_PAUSE: Final = 64 * 1024  # held bytes at which reading pauses until the re
 class Stream:
     """One client's answer in the making. The handler owns it and must `close` it, also when cancelled."""
 
-    # The defaults stand on the class: a plain answer sets few of these, and one stream is made for each request.
-    upstream: UpstreamStream | None = None  # the current attempt's; closed here and nowhere else
-    failure: ProxyError | None = None  # why a deadline ended it; the handler may be cancelled before it hears of it
-    _waiting: asyncio.Future[Any] | None = None  # what the handler's task sleeps on, where a deadline may wake it
-    _first: asyncio.Future[None] | None = None  # the current attempt's first event
-    _done: asyncio.Future[None] | None = None  # the end of the answer, once it is live
-    _translator: EventTranslator | None = None  # of the current attempt, where its target speaks another API
-    _end: BodyEnd | None = None  # how the current attempt's body ended
-    _live = False  # the first event is out: chunks pass straight through
-    _closed = _held_content = _terminal = False
-    _paused_at: float | None = None
-    _detached_until: float | None = None
+    __slots__ = (
+        "_clock", "_clocks", "_closed", "_commit_at", "_detached_until", "_done", "_early_framing", "_early_headers", "_end", "_first", "_held_content",
+        "_live", "_loop", "_paused_at", "_stall", "_terminal", "_translator", "_waiting", "deadlines", "downstream", "exchange", "failure", "relay", "upstream",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -69,6 +61,16 @@ class Stream:
         now = self._clock()
         self.deadlines = Deadlines(clocks, now, since=exchange.started)
         self._commit_at = now + clocks.commit_after
+        self._waiting: asyncio.Future[Any] | None = None  # what the handler's task sleeps on, where a deadline may wake it
+        self._first: asyncio.Future[None] | None = None  # the current attempt's first event
+        self._done: asyncio.Future[None] | None = None  # the end of the answer, once it is live
+        self.upstream: UpstreamStream | None = None  # the current attempt's; closed here and nowhere else
+        self._translator: EventTranslator | None = None  # of the current attempt, where its target speaks another API
+        self._end: BodyEnd | None = None  # how the current attempt's body ended
+        self._live = self._closed = self._held_content = self._terminal = False  # live: chunks pass straight through
+        self._paused_at: float | None = None
+        self._detached_until: float | None = None
+        self.failure: ProxyError | None = None  # why a deadline ended it; the handler may be cancelled before it hears of it
         self._stall = WriteStall(now)
 
     def __repr__(self) -> str:
@@ -170,8 +172,7 @@ class Stream:
         self.relay.observer = None  # it is not an earlier attempt's usage that counts
         exchange.committed = now
         exchange.count(body)
-        exchange.phase = _STREAMING
-        exchange.content(now)
+        self._note_content(now)
 
     def drop_attempt(self) -> None:
         """Close the current upstream, if there is one: another attempt follows, and nothing of this one counts any more."""
