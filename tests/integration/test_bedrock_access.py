@@ -228,7 +228,7 @@ async def test_credentials_are_renewed_while_requests_go_on(
         await service.reached("renewing")  # the ticker has come by
         await read(house)
         service.open("renewing")
-        await until(lambda: "ASIA2" in str(signer(house)._access and signer(house).headers(b"GET", "http://h", (), b"")))
+        await until(lambda: "ASIA2" in str(signer(house).headers(b"GET", "http://h", (), b"")), pause=0.01)
         await read(house)
 
         assert [signer_of(await upstream.request(number))[0] for number in range(3)] == ["ASIA1", "ASIA1", "ASIA2"]
@@ -272,7 +272,7 @@ async def test_what_aws_refuses_is_looked_up_again(aws: Aws, upstream: Upstream,
         first = await read(house)
         aws.set(AWS_ACCESS_KEY_ID="AKIDOTHER")
         monkeypatch.setattr(signer(house), "_wall", lambda: time.time() + 70)
-        await until(lambda: "AKIDOTHER" in str(signer(house).headers(b"GET", "http://h", (), b"")))
+        await until(lambda: "AKIDOTHER" in str(signer(house).headers(b"GET", "http://h", (), b"")), pause=0.01)
         second = await read(house)
 
         assert (first.status, second.status) == (502, 200)

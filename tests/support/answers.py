@@ -111,11 +111,14 @@ def streams(house: House) -> list[Stream]:
     return [member for member in house.server.ticker if isinstance(member, Stream)]
 
 
-async def until(ready: Callable[[], bool], within: float = WITHIN) -> None:
-    """Wait for a change inside the proxy, which rings no bell."""
+async def until(ready: Callable[[], bool], within: float = WITHIN, *, pause: float = 0) -> None:
+    """Wait for a change inside the proxy, which rings no bell.
+
+    With a *pause*, in seconds, for what a thread does: the loop would hold the interpreter's lock against it all the time.
+    """
     async with asyncio.timeout(within):
         while not ready():  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0)
+            await asyncio.sleep(pause)
 
 
 async def at_rest(count: Callable[[], int]) -> int:
