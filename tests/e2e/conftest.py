@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.browser import started
 from tests.e2e.parts import demo
 from tests.e2e.recording import RESULTS, note, write
 from tests.support.house import House, open_house
@@ -18,6 +19,13 @@ async def house() -> AsyncIterator[House]:
     """The proxy in front of the simulator, with a keepalive every 100 ms."""
     async with open_house(demo()) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the one Chromium of all tests listens to commands; `open_page` takes it."""
+    with started(tmp_path_factory.mktemp("chromium")) as devtools:
+        yield devtools
 
 
 @pytest.hookimpl(wrapper=True)
