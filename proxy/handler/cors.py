@@ -12,7 +12,8 @@ _ALLOWED: Final = (
     b"Authorization, Content-Type, Last-Event-ID, X-Api-Key, Api-Key, X-Goog-Api-Key, X-Request-Id, OpenAI-Organization, OpenAI-Project, "
     b"OpenAI-Beta, Anthropic-Version, Anthropic-Beta, Anthropic-Dangerous-Direct-Browser-Access, X-Goog-Api-Client, X-Stainless-Lang, "
     b"X-Stainless-Package-Version, X-Stainless-OS, X-Stainless-Arch, X-Stainless-Runtime, X-Stainless-Runtime-Version, X-Stainless-Retry-Count, "
-    b"X-Stainless-Timeout, X-Stainless-Helper-Method, X-Stainless-Poll-Helper, X-Stainless-Async, X-Stainless-Read-Timeout, HTTP-Referer, X-Title"
+    b"X-Stainless-Timeout, X-Stainless-Helper-Method, X-Stainless-Poll-Helper, X-Stainless-Async, X-Stainless-Read-Timeout, HTTP-Referer, X-Title, "
+    b"Idempotency-Key, X-Test-Scenario"
 )
 _EXPOSED: Final = (
     b"X-Request-Id, Retry-After, Retry-After-Ms, X-Should-Retry, X-RateLimit-Limit-Requests, X-RateLimit-Limit-Tokens, X-RateLimit-Remaining-Requests, "

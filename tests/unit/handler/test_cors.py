@@ -93,6 +93,8 @@ def test_preflight_allows_methods_headers_and_its_age() -> None:
         b"OpenAI-Beta",
         b"Anthropic-Version",
         b"X-Stainless-Lang",
+        b"Idempotency-Key",
+        b"X-Test-Scenario",
     ],
 )
 def test_preflight_allows_what_official_clients_send(name: bytes) -> None:
