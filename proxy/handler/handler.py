@@ -37,11 +37,13 @@ from proxy.handler.answers import refusal, refuse
 from proxy.handler.asking import Wish, served
 from proxy.handler.attempts import Attempts
 from proxy.handler.call import Call
+from proxy.handler.departures import Departures
 from proxy.handler.plans import Plan
 from proxy.handler.pricing import cost_usd
 from proxy.handler.recorder import Recorder
 from proxy.handler.runtime import Current
 from proxy.handler.surface import Match
+from proxy.handler.trial import trial
 from proxy.headers import noted, request_id_from, validate_framing, validate_target
 from proxy.lifecycle import Lifecycle, State
 from proxy.router import Route, Target, candidates
@@ -63,6 +65,7 @@ class Handler:
         self._ticker = ticker
         self._recorder = recorder
         self._tasks = tasks
+        self._departures = Departures()
         self._clock = time.monotonic
         self._loop = asyncio.get_running_loop()
 
@@ -140,7 +143,7 @@ class Handler:
         if match.page == "health":
             return pages.health(call, serving=not self._lifecycle.draining)
         self._lifecycle.admit(call)
-        if not (match.page == "test" and runtime.settings.diagnostics.public):
+        if not (match.page in ("test", "departure") and runtime.settings.diagnostics.public):
             await self._authenticate(call)
         if call.query:
             rest = strip_credential_query(call.query[1:])
@@ -156,7 +159,16 @@ class Handler:
             return pages.ping(call)
         if match.page == "stop":
             return await self._stop(call, match.rest)
-        return await pages.test_stream(call)
+        if match.page == "departure":
+            return self._departure(call, match.rest)
+        return await trial(call, self._departures)
+
+    def _departure(self, call: Call, wanted: bytes) -> Sent:
+        """Tell the caller whether it was noticed that its test stream of this id was left."""
+        view = self._departures.view(call.slot, wanted.decode("latin-1"), self._clock())
+        if view is None:
+            raise NotFound(public="No test stream of yours is known under this id.")
+        return pages.answer_json(call, 200, view)
 
     async def _stop(self, call: Call, wanted: bytes) -> Sent:
         """End the caller's own streams under an id, wherever they run, and with them the upstream calls."""

@@ -15,6 +15,7 @@ from proxy.errors import MethodNotAllowed, NotFound
 UPSTREAM: Final = b"/upstream/"
 MODELS: Final = (b"/v1/models", b"/openai/v1/models")  # the second is Azure's
 STREAMS: Final = b"/streams/"
+DEPARTURES: Final = b"/test/departures/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Match:
     `parts` are the placeholders of an endpoint's path, percent-decoded; `canonical` is where the API itself has it.
     """
 
-    page: str  # model, models, upstream, health, ping, test, stop
+    page: str  # model, models, upstream, health, ping, test, departure, stop
     route: str  # the endpoint's word in metrics and logs
     dialect: Dialect
     api: str = ""
@@ -56,7 +57,7 @@ class Surface:
         for path, page in pages:
             for method in (b"GET", b"HEAD"):
                 self._exact[method, path] = Match(page, page, PLAIN)
-
+        self._exact[b"POST", b"/test/stream"] = Match("test", "test", PLAIN)
         self.paths = frozenset(path for _, path in self._exact)
 
     def match(self, method: bytes, path: bytes) -> Match:
@@ -71,6 +72,10 @@ class Surface:
             if method != b"DELETE":
                 raise MethodNotAllowed(("DELETE",))
             return Match("stop", "stop", PLAIN, rest=path[len(STREAMS) :])
+        if path.startswith(DEPARTURES):
+            if method not in (b"GET", b"HEAD"):
+                raise MethodNotAllowed(("GET", "HEAD"))
+            return Match("departure", "test", PLAIN, rest=path[len(DEPARTURES) :])
         found = self._by_pattern(method, path)
         if found is not None:
             return found

@@ -355,6 +355,42 @@ async def test_test_stream_is_public_only_where_the_settings_say_so(upstream: Up
         assert response.status == status
 
 
+async def test_body_of_a_test_stream_is_measured(upstream: Upstream) -> None:
+    async with open_house(settings(upstream.url)) as house, house.client() as client:
+        response = await client.request("POST", "/test/stream?count=1", BEARER, b"x" * 5000)
+        events = [event async for event in response.events()]
+
+        assert json.loads(events[0].event.data)["body"] == 5000
+
+
+async def test_caller_learns_when_it_was_noticed_that_a_test_stream_was_left(upstream: Upstream) -> None:
+    async with open_house(settings(upstream.url, diagnostics={"public": True})) as house:
+        async with house.client() as client:
+            response = await client.request("GET", "/test/stream?interval=60", [*BEARER, ("X-Request-Id", "mine")])
+            await response.read_until(b"tick")
+        await house.records()
+
+        told = await look(house, "/test/departures/mine", [])
+        unknown = await look(house, "/test/departures/other", [])
+
+        assert told.json()["state"] == "left"
+        assert told.json()["silent_ms"] < 60_000
+        assert unknown.status == 404
+
+
+async def test_test_stream_of_another_is_not_told(upstream: Upstream) -> None:
+    async with open_house(with_models(upstream, upstream)) as house:
+        async with house.client() as client:
+            await (await client.request("GET", "/test/stream?count=1", [*BEARER, ("X-Request-Id", "mine")])).read()
+
+        own = await look(house, "/test/departures/mine")
+        other = await look(house, "/test/departures/mine", [("Authorization", f"Bearer {NARROW}")])
+        nobody = await look(house, "/test/departures/mine", [])
+
+        assert own.json()["state"] == "ended"
+        assert (other.status, nobody.status) == (404, 401)
+
+
 async def test_client_that_leaves_the_test_stream_ends_it(upstream: Upstream) -> None:
     async with open_house(settings(upstream.url)) as house:
         async with house.client() as client:

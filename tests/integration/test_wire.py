@@ -312,7 +312,7 @@ async def test_head_of_our_own_pages_has_no_body(upstream: Upstream, house: Hous
         ("POST", "/v1/models", "GET, HEAD"),
         ("DELETE", "/v1/models/gpt-test", "GET, HEAD"),
         ("POST", "/healthz", "GET, HEAD"),
-        ("PUT", "/test/stream", "GET, HEAD"),
+        ("PUT", "/test/stream", "GET, HEAD, POST"),
         ("PATCH", CHAT, "POST"),
     ],
 )

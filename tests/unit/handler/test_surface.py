@@ -117,6 +117,8 @@ def test_named_upstream_has_its_name_and_the_rest_as_it_came(method: bytes, path
         (b"post", b"/v1/embeddings", ("POST",)),
         (b"POST", b"/healthz", ("GET", "HEAD")),
         (b"DELETE", b"/v1/models", ("GET", "HEAD")),
+        (b"POST", b"/test/departures/r1", ("GET", "HEAD")),
+        (b"PUT", b"/test/stream", ("GET", "HEAD", "POST")),
         (b"DELETE", b"/v1/models/gpt-4o", ("GET", "HEAD")),
     ],
 )
@@ -168,6 +170,14 @@ def test_paths_are_those_that_need_no_second_look() -> None:
 
     assert {b"/v1/chat/completions", b"/healthz", b"/v1/models"} <= paths
     assert not any(path.endswith(b"/") or b"?" in path for path in paths)
+
+
+def test_test_stream_is_asked_for_with_a_body_too() -> None:
+    assert Surface().match(b"POST", b"/test/stream") == Match("test", "test", PLAIN)
+
+
+def test_departure_is_asked_for_by_the_id_that_follows() -> None:
+    assert Surface().match(b"GET", b"/test/departures/r%2F1") == Match("departure", "test", PLAIN, rest=b"r%2F1")
 
 
 def test_a_stream_is_stopped_by_the_id_that_follows() -> None:
