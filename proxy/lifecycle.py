@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from proxy.errors import Draining, TooManyStreams, TooManyStreamsOfSubject
 from proxy.exchange import Exchange
@@ -40,6 +40,10 @@ class Peers(Protocol):
 
     async def end(self, subject: str, request_id: str) -> int:
         """End the streams of *subject* under that id in all other processes, and return how many there were."""
+        ...
+
+    async def departure(self, subject: str, request_id: str) -> dict[str, Any] | None:
+        """Return what another process knows of *subject*'s test stream under that id; None if none knows it."""
         ...
 
 

@@ -256,6 +256,10 @@ class Server:
         """End the streams that *subject* has here under that id, and return how many there were."""
         return self._handler.end(subject, request_id)
 
+    def departure(self, subject: str, request_id: str) -> dict[str, Any] | None:
+        """Return what is known here of *subject*'s test stream under that id."""
+        return self._handler.departure(subject, request_id)
+
     # ---- parts
 
     def _open_usage_store(self, settings: Settings) -> UsageWriter | None:

@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import hdrs
 
@@ -126,6 +126,10 @@ class Handler:
                 stopped += 1
         return stopped
 
+    def departure(self, slot: str, request_id: str) -> dict[str, Any] | None:
+        """Return what became of the test stream that the subject with *slot* had here under that id; None if nothing is known."""
+        return self._departures.view(slot, request_id, self._clock())
+
     # ---- the line
 
     async def _serve(self, call: Call) -> Sent:
@@ -160,12 +164,15 @@ class Handler:
         if match.page == "stop":
             return await self._stop(call, match.rest)
         if match.page == "departure":
-            return self._departure(call, match.rest)
+            return await self._departed(call, match.rest)
         return await trial(call, self._departures)
 
-    def _departure(self, call: Call, wanted: bytes) -> Sent:
-        """Tell the caller whether it was noticed that its test stream of this id was left."""
-        view = self._departures.view(call.slot, wanted.decode("latin-1"), self._clock())
+    async def _departed(self, call: Call, wanted: bytes) -> Sent:
+        """Tell the caller whether it was noticed that its test stream of this id was left, wherever it ran."""
+        request_id, peers = wanted.decode("latin-1"), self._lifecycle.peers
+        view = self.departure(call.slot, request_id)
+        if view is None and peers is not None:
+            view = await peers.departure(call.slot, request_id)
         if view is None:
             raise NotFound(public="No test stream of yours is known under this id.")
         return pages.answer_json(call, 200, view)

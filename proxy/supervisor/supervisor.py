@@ -227,6 +227,7 @@ class Supervisor:
             "lease": self._lease,
             "returned": self._on_returned,
             "end": self._end_elsewhere,
+            "departure": self._departure_elsewhere,
         }
         inherited = (listener, self._turns)
         worker = await Worker.start(number, inherited, handlers, self._tasks, command=self._command)
@@ -269,6 +270,10 @@ class Supervisor:
     async def _end_elsewhere(self, worker: Worker, facts: Facts) -> int:
         others = [each for each in self.workers.values() if each is not worker]
         return sum(await _ask(others, "end", within=SCRAPE_WITHIN, **facts))
+
+    async def _departure_elsewhere(self, worker: Worker, facts: Facts) -> Any:
+        others = [each for each in self.workers.values() if each is not worker]
+        return next(iter(await _ask(others, "departure", within=SCRAPE_WITHIN, **facts)), None)
 
     async def _put_in_force(self, settings: Settings) -> None:
         self.settings = settings

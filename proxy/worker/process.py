@@ -86,6 +86,7 @@ class Worker:
             "/streams": lambda _: self._server.streams(),
             "lent": lambda facts: self._shares.lent(facts["subject"], facts["count"]),
             "recall": lambda facts: self._shares.give_back(facts["subject"]),
+            "departure": lambda facts: self._server.departure(facts["subject"], facts["request_id"]),
             "end": lambda facts: self._server.end_streams(facts["subject"], facts["request_id"]),
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from proxy.lifecycle import Lifecycle
 from proxy.supervisor import Channel, ChannelClosed
@@ -49,6 +49,14 @@ class Shares:
         except (ChannelClosed, TimeoutError):
             return 0
         return count
+
+    async def departure(self, subject: str, request_id: str) -> dict[str, Any] | None:
+        """Return what another worker knows of *subject*'s test stream under that id; None if none knows it."""
+        try:
+            view: dict[str, Any] | None = await self._channel.ask("departure", subject=subject, request_id=request_id)
+        except (ChannelClosed, TimeoutError):
+            return None
+        return view
 
     def lent(self, subject: str, count: int) -> None:
         """Count what the supervisor has lent."""

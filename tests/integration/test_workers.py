@@ -286,6 +286,20 @@ async def test_a_stream_is_ended_by_its_owner_from_whichever_worker_is_asked(tmp
         assert all(DONE not in response.body for response in held)
 
 
+async def test_departure_is_told_by_whichever_worker_is_asked(tmp_path: Path, upstream: Upstream) -> None:
+    async with working(tmp_path, upstream) as process:
+        async with process.client() as client:
+            await (await client.request("GET", "/test/stream?count=1", [*BEARER, ("X-Request-Id", "mine")])).read()
+        states = []
+        for _ in range(MANY):
+            async with process.client() as client:
+                told = await client.request("GET", "/test/departures/mine", BEARER)
+                await told.read()
+                states.append(told.json().get("state"))
+
+        assert states == ["ended"] * MANY
+
+
 def _sockets_of(pid: int, port: int) -> list[str]:
     """The connections on *port* that the process has accepted."""
     inodes = set()

@@ -268,6 +268,9 @@ class Lender:
     async def end(self, _subject: str, _request_id: str) -> int:
         return 0
 
+    async def departure(self, _subject: str, _request_id: str) -> None:
+        return None
+
 
 async def test_a_subject_has_what_all_processes_together_leave_it() -> None:
     lifecycle = Lifecycle(10)

@@ -220,6 +220,19 @@ class Elsewhere:
     async def end(self, subject: str, request_id: str) -> int:
         return int((subject, request_id) == ("api_key:tester", "theirs-1"))
 
+    async def departure(self, subject: str, request_id: str) -> dict[str, Any] | None:
+        return {"state": "left"} if (subject, request_id) == ("api_key:tester", "theirs-1") else None
+
+
+async def test_a_test_stream_of_another_worker_is_asked_for_there(house: House) -> None:
+    house.server.lifecycle.peers = Elsewhere()
+
+    found = await ask(house, "GET", "/test/departures/theirs-1")
+    missed = await ask(house, "GET", "/test/departures/theirs-2")
+
+    assert (found.status, found.json()) == (200, {"state": "left"})
+    assert missed.status == 404
+
 
 async def test_a_stream_is_ended_where_it_runs_and_slots_are_shared_with_the_other_workers(
     upstream: Upstream, house: House

@@ -42,6 +42,8 @@ while len(head := channel.read(4)) == 4:
         send(2, number, word, None)
     elif word == "end":
         send(2, number, word, reloads + 1)
+    elif word == "departure":
+        send(2, number, word, {"state": "left"} if facts["worker"] == os.getpid() else None)
     elif word == "recall":
         send(0, 0, "returned", {"subject": facts["subject"], "count": 1})
         send(2, number, word, None)

@@ -197,6 +197,14 @@ async def test_a_stream_is_looked_for_in_every_other_worker() -> None:
         assert await supervisor._end_elsewhere(supervisor.workers[0], {"subject": "ann", "request_id": "r"}) == 2
 
 
+async def test_a_test_stream_is_looked_for_in_every_other_worker() -> None:
+    async with staffed(workers=3) as supervisor:
+        first, _, third = supervisor.workers.values()
+
+        assert await supervisor._departure_elsewhere(first, {"worker": third.pid}) == {"state": "left"}
+        assert await supervisor._departure_elsewhere(first, {"worker": first.pid}) is None
+
+
 @pytest.mark.parametrize("key", ["listen", "admin"])
 def test_an_address_that_is_taken_ends_the_start_with_1_and_one_clear_line(capfd: pytest.CaptureFixture[str], key: str) -> None:
     with listen(Address(HOST, 0)) as taken:

@@ -141,6 +141,18 @@ async def test_it_tells_its_metrics_and_its_streams_when_asked(upstream: Upstrea
         assert [(each["name"], each["in_use"]) for each in upstreams] == [("a", 1)]
 
 
+async def test_a_test_stream_is_told_of_to_its_caller_who_asked_elsewhere(upstream: Upstream) -> None:
+    async with serving(upstream.url) as it, it.client() as client:
+        response = await client.request("GET", "/test/stream?count=1", [*BEARER, ("X-Request-Id", "mine-1")])
+        await response.read()
+
+        none = await it.channel.ask("departure", within=5, subject="api_key:other", request_id="mine-1")
+        one = await it.channel.ask("departure", within=5, subject="api_key:tester", request_id="mine-1")
+
+        assert none is None
+        assert one["state"] == "ended"
+
+
 async def test_a_stream_is_ended_for_a_caller_who_asked_elsewhere(upstream: Upstream) -> None:
     upstream.script(stream(TOKEN, Gate("rest"), DONE))
     async with serving(upstream.url) as it, it.client() as client:

@@ -27,7 +27,9 @@ class Office:
         self.open = asyncio.Event()
         self.open.set()
         self.tasks = Tasks()
-        self.far = Channel({"lease": self.lease, "end": self.end, "returned": self.returned.append}, self.tasks)
+        self.far = Channel(
+            {"lease": self.lease, "end": self.end, "departure": self.departure, "returned": self.returned.append}, self.tasks
+        )
         self.near = Channel({"lent": lambda facts: self.shares.lent(facts["subject"], facts["count"])}, self.tasks)
         self.lifecycle = Lifecycle(100)
         self.shares = self.lifecycle.peers = Shares(self.near, self.lifecycle, self.tasks)
@@ -39,6 +41,9 @@ class Office:
         if count:
             self.far.tell("lent", subject=facts["subject"], count=count)
         return count
+
+    def departure(self, facts: Facts) -> Facts | None:
+        return {"state": "left"} if facts == {"subject": "ann", "request_id": "r1"} else None
 
     def end(self, facts: Facts) -> int:
         self.asked.append(facts)
@@ -181,6 +186,12 @@ async def test_streams_elsewhere_are_ended_through_the_supervisor() -> None:
         assert it.asked == [{"subject": "ann", "request_id": "r1"}]
 
 
+async def test_test_streams_elsewhere_are_asked_for_through_the_supervisor() -> None:
+    async with office() as it:
+        assert await it.shares.departure("ann", "r1") == {"state": "left"}
+        assert await it.shares.departure("bob", "r1") is None
+
+
 async def test_without_a_supervisor_nothing_is_lent_and_nothing_is_ended_elsewhere() -> None:
     async with office() as it:
         it.far.close()
@@ -188,6 +199,7 @@ async def test_without_a_supervisor_nothing_is_lent_and_nothing_is_ended_elsewhe
 
         assert not await it.shares.lease("ann", 5)
         assert await it.shares.end("ann", "r1") == 0
+        assert await it.shares.departure("ann", "r1") is None
 
 
 async def _heard(it: Office) -> Any:
