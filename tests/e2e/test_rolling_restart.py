@@ -16,7 +16,7 @@ from tests.e2e.command import Serving, serve
 from tests.e2e.shipped import CURRENT, OLD, Caddy, Shipped
 from tests.integration.asking import until
 from tests.support.answers import KEEPALIVE
-from tests.support.client import End, RawClient, Response
+from tests.support.client import End, Response, refused
 from tests.support.components import HOST, free_port
 from tests.support.house import CHAT, chat
 from tests.support.upstream import DONE, Gate, Reply, RequestSeen, Upstream, answer, stream
@@ -74,11 +74,7 @@ class Replica:
         await until(self.is_used, "Caddy to use the new one", within=PATIENCE)
 
     async def refuses(self) -> bool:
-        try:
-            async with RawClient(HOST, self.ports[0]):
-                return False
-        except ConnectionRefusedError:
-            return True
+        return await refused(HOST, self.ports[0])
 
     async def is_used(self) -> bool:
         return '"route":"chat"' in self.served[-1].out

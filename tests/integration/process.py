@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.asking import until
-from tests.support.client import RawClient
+from tests.support.client import RawClient, refused
 from tests.support.components import HOST, Program, free_port
 from tests.support.house import KEY, merged
 from tests.support.upstream import Upstream
@@ -49,9 +49,10 @@ class Process:
         return RawClient(HOST, self.port)
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """Send a signal and return when."""
+        """Send a signal and return when: what comes of it comes later, however late this is read."""
+        at = time.monotonic()
         self.program.signal(number)
-        return time.monotonic()
+        return at
 
     async def exited(self) -> tuple[int, float]:
         """Wait for the end; return the exit code and when it was seen."""
@@ -70,11 +71,7 @@ class Process:
 
     async def refuses(self) -> bool:
         """Tell whether new connections are refused."""
-        try:
-            async with self.client():
-                return False
-        except ConnectionRefusedError:
-            return True
+        return await refused(HOST, self.port)
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """Return what it has logged: every line, or those of one sort."""

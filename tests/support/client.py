@@ -239,3 +239,12 @@ class RawClient:
         at = time.monotonic()
         await self.wire.dispose()
         return at
+
+
+async def refused(host: str, port: int) -> bool:
+    """Tell whether nobody takes connections at that address any more."""
+    try:
+        async with RawClient(host, port):
+            return False
+    except (ConnectionRefusedError, ConnectionResetError):  # the second: it came while the listener was closing
+        return True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 
+from proxy.tasks import Tasks
 from tests.support.certificates import Authority
-from tests.support.client import End, RawClient
+from tests.support.client import End, RawClient, refused
 from tests.support.http1 import BadMessage, chunk
 from tests.support.upstream import DONE, Drip, Fin, Gate, Hang, How, Informational, Reply, Rst, Upstream, answer, stream, verbatim
 from tests.support.whatwg import Event
@@ -261,3 +263,22 @@ async def test_json_is_parsed() -> None:
         await response.read()
 
         assert (response.status, response.reason, response.header("x-b"), response.json()) == (404, b"Not Found", "c", {"a": 1})
+
+
+async def test_a_port_refuses_when_nobody_listens_any_more() -> None:
+    async with Upstream() as upstream:
+        before = await refused(HOST, upstream.port)
+        await upstream.stop()
+
+        assert (before, await refused(HOST, upstream.port)) == (False, True)
+
+
+async def test_a_listener_that_closes_under_a_connection_refuses_it() -> None:
+    """The kernel resets what has not been accepted yet."""
+    tasks = Tasks()
+    with socket.create_server((HOST, 0)) as listener:
+        asked = tasks.spawn(refused(*listener.getsockname()), name="connection")
+        await asyncio.sleep(0)
+        listener.close()
+
+        assert await asked
