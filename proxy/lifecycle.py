@@ -52,6 +52,7 @@ class Lifecycle:
 
     def __init__(self, max_streams: int) -> None:
         self.draining = False  # responses should close their connections
+        self.reachable = True  # for new connections; afterwards another process may have the address
         self._state = State.STARTING
         self.max_streams = max_streams
         self.peers: Peers | None = None

@@ -197,6 +197,7 @@ class Server:
         if grace and drain.grace:
             await self._unless_hurried(asyncio.sleep(min(drain.grace, drain.deadline)))
         await self._site.stop()
+        self.lifecycle.reachable = False
         while not self._hurry.is_set() and time.monotonic() < deadline:
             left = deadline - time.monotonic()
             if not len(self.lifecycle):

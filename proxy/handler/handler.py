@@ -19,7 +19,7 @@ from aiohttp import hdrs
 from proxy.auth import strip_credential_query
 from proxy.dialects.base import RequestView
 from proxy.downstream import Downstream, Request, Sent
-from proxy.downstream.response import status_and_headers
+from proxy.downstream.response import CLOSED, status_and_headers
 from proxy.errors import (
     ApiNotServed,
     Denied,
@@ -145,7 +145,7 @@ class Handler:
         call.dialect = catalogue.dialect(call) if match.page == "models" else match.dialect
         call.exchange.route, call.exchange.dialect = match.route, call.dialect.name
         if match.page == "health":
-            return pages.health(call, serving=not self._lifecycle.draining)
+            return self._health(call)
         self._lifecycle.admit(call)
         if not (match.page in ("test", "departure") and runtime.settings.diagnostics.public):
             await self._authenticate(call)
@@ -153,6 +153,17 @@ class Handler:
             rest = strip_credential_query(call.query[1:])
             call.query = b"?" + rest if rest or call.query == b"?" else b""
         return await (self._model(call, match) if match.page == "model" else self._page(call, match))
+
+    def _health(self, call: Call) -> Sent:
+        """Answer a load balancer, but not on an old connection of a process that cannot be reached by new ones.
+
+        By then its successor may have the address, and an answer would be taken for the successor's. A connection that ends
+        without one makes whoever asked ask again on a new one.
+        """
+        if self._lifecycle.reachable:
+            return pages.health(call, serving=not self._lifecycle.draining)
+        call.exchange.close(Outcome.REJECTED_DRAINING, self._clock())
+        return CLOSED
 
     async def _page(self, call: Call, match: Match) -> Sent:
         if match.page == "upstream":

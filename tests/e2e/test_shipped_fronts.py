@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import ssl
@@ -13,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from proxy.tasks import Tasks
+from tests.e2e.front import address
 from tests.e2e.parts import begun, demo, simulator, stopped
 from tests.e2e.shipped import CADDYFILE, CURRENT, OLD, Caddy, Shipped, haproxy, nginx
 from tests.integration.asking import listed, until
 from tests.support.answers import KEEPALIVE
-from tests.support.client import End, Response
+from tests.support.client import End, Response, refused
 from tests.support.components import HOST, free_port, require
 from tests.support.house import BEARER, CHAT, House, chat, open_house
 from tests.support.upstream import DONE, Upstream, answer
@@ -29,6 +31,7 @@ TOKENS = 6
 PACED = f"ok;pace=100ms;tokens={TOKENS}"
 LONG = json.dumps({"model": "demo", "stream": True, "input": "On tea", "instructions": "Be brief. " * 100}).encode()
 ADMIN = ["/metrics", "/livez", "/readyz", "/upstreams", "/config"]
+KEPT = 8  # connections
 LARGE = 20 * 1024 * 1024
 FRONTS: dict[str, Opener] = {OLD.name: OLD, CURRENT.name: CURRENT, "nginx": nginx, "haproxy": haproxy}
 
@@ -249,6 +252,32 @@ async def test_caddy_hands_over_from_a_draining_replica_without_a_lost_request(c
 
         assert set(statuses + after) == {200}
         assert len(await new.records(5)) >= 5
+
+
+@each_caddy
+async def test_caddy_uses_a_replica_at_the_address_of_one_that_still_drains(caddy: Caddy, tmp_path: Path) -> None:
+    """Its health checks go over the connections that it has kept to the old one, as long as there are any."""
+    tasks = Tasks()
+    async with open_house(demo(drain={"deadline": "60s"})) as old, caddy(tmp_path, old) as front, front.client() as client:
+        await serving(front)
+        await asyncio.gather(*(ask(front, PACED) for _ in range(KEPT)))
+        held = await client.request("POST", CHAT, [*BEARER, ("X-Test-Scenario", "stall;after=1;pace=0")], chat(model="demo"))
+        await held.read_until(b"data: ")
+        drained = tasks.spawn(old.server.drain(), name="drain")
+        await until(lambda: refused(*old.server.address), "the listener to close")
+
+        async with open_house(demo(listen=address(old))) as new:
+
+            async def watched() -> bool:
+                return await new.metric("llm_proxy_requests_total", route="health", status="200") >= 2
+
+            await until(watched, "health checks of the new one")
+            statuses = [(await ask(front, "ok;pace=0;tokens=1")).status for _ in range(KEPT)]
+            draining = not drained.done()
+            client.reset()
+            await drained
+
+    assert (statuses, draining) == ([200] * KEPT, True)
 
 
 @each_caddy

@@ -15,7 +15,7 @@ from proxy.lifecycle import State
 from tests.support.answers import FINISH, TOKEN
 from tests.support.client import Response
 from tests.support.house import BEARER, CHAT, KEY, House, chat, open_house, settings
-from tests.support.upstream import DONE, Gate, Hang, Upstream, answer, stream, verbatim
+from tests.support.upstream import DONE, Gate, Hang, How, Upstream, answer, stream, verbatim
 
 NARROW: Final = "lp_test_narrow_0123456789abcdefghij"
 FEW: Final = [("Authorization", f"Bearer {NARROW}")]
@@ -206,6 +206,21 @@ async def test_state_of_the_process_decides_what_is_served(house: House, state: 
     assert [response.header("connection") for response in (told, served)] == [None if state is State.READY else "close"] * 2
     if state is State.STOPPED:
         assert (code(served), served.header("retry-after")) == ("draining", "1")
+
+
+async def test_health_is_not_told_on_an_old_connection_once_another_process_may_have_the_address(house: House) -> None:
+    """A load balancer would take the answer for the successor's, and as many of them as it has old connections."""
+    async with house.client() as pooled:
+        before = await pooled.request("GET", "/healthz")
+        await before.read()
+        house.server.lifecycle.state, house.server.lifecycle.reachable = State.DRAINING, False
+
+        await pooled.send_request("GET", "/healthz")
+        closed = await pooled.closed()
+
+    assert before.status == 200
+    assert (closed.how, list(pooled.wire.inbox)) == (How.FIN, [])
+    assert [line["outcome"] for line in await house.records(2)] == ["completed", "rejected_draining"]
 
 
 class Elsewhere:
