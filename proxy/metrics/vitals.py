@@ -14,11 +14,15 @@ FILES: Final = "process_open_fds"
 
 
 class Vitals:
-    """A collector over the processes that run. *pids* returns them by the label value `worker`; *restarts* how many came anew."""
+    """A collector over the processes that run.
 
-    def __init__(self, pids: Callable[[], Mapping[str, int]], restarts: Callable[[], int]) -> None:
+    *pids* returns them by the label value `worker`, *restarts* how many came anew, *hangs* how many of those before had to be killed.
+    """
+
+    def __init__(self, pids: Callable[[], Mapping[str, int]], restarts: Callable[[], int], hangs: Callable[[], int]) -> None:
         self._pids = pids
         self._restarts = restarts
+        self._hangs = hangs
 
     def collect(self) -> Iterable[Metric]:
         """Yield the metrics; the registry calls this."""
@@ -34,6 +38,9 @@ class Vitals:
         yield from (cpu, memory, files)
         yield CounterMetricFamily(
             "llm_proxy_worker_restarts_total", "Worker processes started in place of one that ended.", value=self._restarts()
+        )
+        yield CounterMetricFamily(
+            "llm_proxy_worker_hangs_total", "Worker processes killed because they did not answer.", value=self._hangs()
         )
 
 

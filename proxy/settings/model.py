@@ -126,6 +126,7 @@ class Settings(Section):
 
     listen: Listen = Address("127.0.0.1", 8080)
     workers: int = Field(default=1, ge=1, le=256)
+    worker_timeout: PositiveDuration = 30.0
     trusted_proxies: tuple[TrustedNetwork, ...] = (ip_network("127.0.0.1/32"), ip_network("::1/128"))
     admin: Admin = Admin()
     auth: Auth = Auth()

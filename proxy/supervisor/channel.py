@@ -37,6 +37,7 @@ class Channel(asyncio.Protocol):
     """One end. A handler runs inside of the loop callback that got its message; an awaitable that it returns runs as a task."""
 
     def __init__(self, handlers: Mapping[str, Handler], tasks: Tasks) -> None:
+        self.taken = 0  # messages that have come
         self._handlers = handlers
         self._tasks = tasks
         self._transport: asyncio.Transport | None = None
@@ -119,6 +120,7 @@ class Channel(asyncio.Protocol):
         self._transport.write(len(body).to_bytes(PREFIX) + body)
 
     def _take(self, message: bytes) -> None:
+        self.taken += 1
         try:
             kind, number, word, facts = orjson.loads(message)
         except ValueError:

@@ -2,7 +2,8 @@
 
 SIGTERM, SIGINT   every worker drains, as one alone would; a second signal: now. Workers themselves take no signals.
 SIGHUP            the configuration is read once, here, and put in force in all workers; a bad one in none
-a worker's end    another one takes its place and its listening socket, in which connections wait meanwhile
+a worker's end    another one takes its place and its listening socket, in which connections wait meanwhile; one that
+                  hangs is ended
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from proxy.supervisor.backoff import Backoff
 from proxy.supervisor.channel import Channel, ChannelClosed, Facts
 from proxy.supervisor.leases import Leases
 from proxy.supervisor.parcel import pack
+from proxy.supervisor.pulse import hangs
 from proxy.supervisor.upstreams import merged
 from proxy.supervisor.worker import COMMAND, Worker
 from proxy.tasks import Tasks
@@ -88,6 +90,7 @@ class Supervisor:
         self.leases: Leases[Worker] = Leases()
         self.ledger: Ledger[Worker] = Ledger()
         self.restarts = 0
+        self.hangs = 0
         self.state = State.STARTING
         self._command = command
         self._failed = False
@@ -106,7 +109,7 @@ class Supervisor:
         self.metrics = Metrics(
             draining=self._stopping.is_set, others=self.ledger.snapshots, log_lines_dropped=lambda: self._writer.dropped
         )
-        self.metrics.registry.register(Vitals(self._pids, lambda: self.restarts))
+        self.metrics.registry.register(Vitals(self._pids, lambda: self.restarts, lambda: self.hangs))
         self._reloading = Reloading(load, self.metrics, self._put_in_force)
 
     # ---- life
@@ -228,6 +231,7 @@ class Supervisor:
             "returned": self._on_returned,
             "end": self._end_elsewhere,
             "departure": self._departure_elsewhere,
+            "beat": lambda _worker, _facts: None,
         }
         inherited = (listener, self._turns)
         worker = await Worker.start(number, inherited, handlers, self._tasks, command=self._command)
@@ -241,6 +245,14 @@ class Supervisor:
         worker.ready = True
         self._changed.set()
         log.info("worker ready", extra={"worker": worker.number, "pid": worker.pid})
+        self._tasks.spawn(self._watch(worker), name=f"pulse of worker {worker.number}")
+
+    async def _watch(self, worker: Worker) -> None:
+        """End *worker* if it hangs; the one who keeps its place sees to the rest."""
+        if await hangs(worker.channel, lambda: self.settings.worker_timeout):
+            self.hangs += 1
+            log.error("worker does not answer and is killed", extra={"worker": worker.number, "pid": worker.pid})
+            await worker.end_hanging()
 
     def _on_metrics(self, worker: Worker, facts: Facts) -> None:
         self.ledger.note(worker, cast("Snapshot", facts))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,8 @@ from proxy.tasks import Tasks
 
 COMMAND: Final = (sys.executable, "-m", "proxy", "worker")
 LAST_WORDS_WITHIN: Final = 1.0
+WHERE: Final = signal.SIGUSR1  # lets a worker write to standard error what each of its threads is doing
+WHERE_WITHIN: Final = 0.5
 
 Handlers = Mapping[str, Callable[["Worker", Facts], Any]]
 
@@ -63,6 +66,13 @@ class Worker:
                 await self.channel.closed()
         self.channel.close()
         return status
+
+    async def end_hanging(self) -> None:
+        """End it although it answers nobody, after it has told where it hangs, if it still can."""
+        with contextlib.suppress(ProcessLookupError, TimeoutError):
+            self._process.send_signal(WHERE)
+            await asyncio.wait_for(self._process.wait(), WHERE_WITHIN)
+        self.kill()
 
     def kill(self) -> None:
         """End it as it stands. Nothing happens if it has ended."""

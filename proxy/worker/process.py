@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from typing import Any, Final
 from proxy.server import Place, Server, loop_factory, settle
 from proxy.supervisor import Channel, unpack
 from proxy.supervisor.channel import Facts, Handler
+from proxy.supervisor.worker import WHERE
 from proxy.tasks import Tasks
 from proxy.worker.shares import Shares
 
@@ -28,6 +30,7 @@ def run(channel: int, listener: int, log_turns: int) -> int:
         # They reach the whole group from a terminal and the whole service from systemd; only the supervisor acts on them. A
         # handler, because what is ignored would stay ignored in programs that this process starts.
         signal.signal(signum, _heed_not)
+    faulthandler.register(WHERE)
     with socket.socket(fileno=listener) as inherited, asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_work(socket.socket(fileno=channel), Place(listener=inherited, log_turns=log_turns)))
 
@@ -78,6 +81,7 @@ class Worker:
     def _handlers(self) -> Mapping[str, Handler]:
         return {
             "settings": self._begin,
+            "beat": lambda _: self.channel.tell("beat"),
             "stop": lambda facts: self._server.stop(grace=facts["grace"]),
             "hurry": lambda _: self._server.hurry(),
             "reload": self._reload,

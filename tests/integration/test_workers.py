@@ -134,6 +134,28 @@ async def test_a_worker_that_is_killed_is_replaced_and_nobody_else_notices(tmp_p
         assert (ended["ended_with"], ended["in_s"]) == (-signal.SIGKILL, 0)
 
 
+async def test_a_worker_that_hangs_is_replaced_and_nobody_else_notices(tmp_path: Path, upstream: Upstream) -> None:
+    """It runs no more, but does not end, and the kernel would go on giving it connections."""
+    async with working(tmp_path, upstream, worker_timeout="3s") as process, clients(process) as them:
+        held, stopped = await them.hold(), pids(process)[0]
+
+        os.kill(stopped, signal.SIGSTOP)
+        during = await asyncio.gather(*(them.ask(held=False) for _ in range(MANY)))
+        await restarted(process)
+        upstream.open("rest")
+        for response in [*held, *during]:
+            await response.read(within=PATIENCE)
+
+        ends = Counter(response.end for response in held)
+        assert 0 < ends[End.CLEAN] < MANY
+        assert {text_of(response) for response in held if response.end is End.CLEAN} == {WHOLE}
+        assert [(response.status, response.end) for response in during] == [(200, End.CLEAN)] * MANY
+        assert await metric(process, "llm_proxy_worker_hangs_total ") == 1
+        assert await metric(process, "llm_proxy_worker_restarts_total ") == 1
+        (hung,) = process.lines("worker does not answer and is killed")
+        assert (hung["worker"], hung["pid"]) == (0, stopped)
+
+
 async def test_who_reads_to_the_end_of_the_connection_sees_a_reset_when_its_worker_dies(
     tmp_path: Path, upstream: Upstream
 ) -> None:

@@ -31,7 +31,7 @@ def test_the_example_says_the_defaults() -> None:
     shown, default = load(str(EXAMPLE), {"JWT_SECRET": SECRET}), load(None, {})
 
     for name in (
-        "listen", "workers", "trusted_proxies", "admin", "cors", "limits", "streaming", "retry", "circuit", "drain",
+        "listen", "workers", "worker_timeout", "trusted_proxies", "admin", "cors", "limits", "streaming", "retry", "circuit", "drain",
         "chat_endpoints", "diagnostics", "usage", "log",
     ):  # fmt: skip
         assert getattr(shown, name) == getattr(default, name), name
@@ -166,7 +166,7 @@ def test_the_schema_describes_every_section() -> None:
     schema = json_schema()
 
     assert schema["properties"].keys() == {
-        "listen", "workers", "trusted_proxies", "admin", "auth", "cors", "limits", "streaming", "retry", "circuit", "drain",
+        "listen", "workers", "worker_timeout", "trusted_proxies", "admin", "auth", "cors", "limits", "streaming", "retry", "circuit", "drain",
         "upstreams", "models", "chat_endpoints", "diagnostics", "usage", "log",
     }  # fmt: skip
     assert schema["additionalProperties"] is False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from proxy.settings import Settings
 from proxy.supervisor.supervisor import Supervisor
@@ -32,6 +33,8 @@ while len(head := channel.read(4)) == 4:
         send(0, 0, "ready", {})
     elif word == "hurry" or word == "stop" and not DEAF:
         sys.exit(0)
+    elif word == "beat":
+        send(0, 0, "beat", {})
     elif word == "measure":
         metrics()
         send(2, number, word, None)
@@ -52,11 +55,13 @@ while len(head := channel.read(4)) == 4:
 
 @asynccontextmanager
 async def staffed(
-    *, load: Callable[[], Settings] = settings, workers: int = 2, script: str = SCRIPT, counted: int = 3, deaf: bool = False
+    *, load: Callable[[], Settings] = settings, script: str = SCRIPT, counted: int = 3, deaf: bool = False, **changes: Any
 ) -> AsyncIterator[Supervisor]:
     """Run a supervisor whose workers are *script*; when it begins, all of them are ready."""
     script = script.replace("COUNTED", str(counted)).replace("DEAF", str(deaf))
-    supervisor = Supervisor(settings(workers=workers, drain={"deadline": "1s"}), load, command=(sys.executable, "-c", script))
+    supervisor = Supervisor(
+        settings(**{"workers": 2, "drain": {"deadline": "1s"}, **changes}), load, command=(sys.executable, "-c", script)
+    )
     try:
         assert await supervisor.start() is (script != "")
         yield supervisor

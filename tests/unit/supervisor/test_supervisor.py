@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from typing import Any
@@ -98,6 +99,21 @@ async def test_the_other_workers_live_on() -> None:
 
         assert supervisor.workers[1] is other
         assert other.ready
+
+
+async def test_a_worker_that_hangs_is_killed_and_replaced_and_the_others_live_on(caplog: pytest.LogCaptureFixture) -> None:
+    async with staffed(worker_timeout="2s") as supervisor:
+        hanging, other = supervisor.workers.values()
+        os.kill(hanging.pid, signal.SIGSTOP)
+        await replaced(supervisor, hanging.number, hanging.pid)
+
+        assert supervisor.workers[other.number] is other
+        assert await metric(supervisor, "llm_proxy_worker_hangs_total ") == 1
+        assert await metric(supervisor, "llm_proxy_worker_restarts_total ") == 1
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "worker does not answer and is killed",
+        "worker ended, another takes its place",
+    ]
 
 
 @pytest.mark.parametrize(("number", "grace"), [(signal.SIGTERM, True), (signal.SIGINT, False)])

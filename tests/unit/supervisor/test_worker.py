@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from proxy.supervisor.channel import Facts
-from proxy.supervisor.worker import Worker
+from proxy.supervisor.worker import WHERE, Worker
 from proxy.tasks import Tasks
 
 # A process that tells its supervisor what it has inherited, and ends as it is told.
@@ -21,11 +22,29 @@ tell(files=sys.argv[2:], port=socket.socket(fileno=int(sys.argv[2])).getsockname
 """
 LEAVES = SPEAKS + "os._exit(3)"
 STAYS = SPEAKS + "channel.recv(1)"
+HANGS = (
+    """
+import signal, time
+signal.signal(signal.SIGUSR1, lambda *_: tell(where="here"))
+"""
+    + SPEAKS
+    + "while True: time.sleep(1)"
+)
 
 
 async def started(script: str, heard: list[Facts], listener: socket.socket) -> Worker:
-    handlers = {"hello": lambda _worker, facts: heard.append(facts)}
-    return await Worker.start(7, (listener.fileno(),), handlers, Tasks(), command=(sys.executable, "-c", script))
+    """Start a worker that runs *script*, and wait for its first word."""
+    first = asyncio.Event()
+
+    def hear(_worker: Worker, facts: Facts) -> None:
+        heard.append(facts)
+        first.set()
+
+    handlers = {"hello": hear}
+    worker = await Worker.start(7, (listener.fileno(),), handlers, Tasks(), command=(sys.executable, "-c", script))
+    async with asyncio.timeout(10):
+        await first.wait()
+    return worker
 
 
 async def test_a_worker_inherits_its_socket_and_its_last_words_are_heard() -> None:
@@ -50,6 +69,27 @@ async def test_a_worker_that_is_killed_ends_by_that_signal_and_is_ready_no_more(
         worker.kill()  # nobody is there any more
 
         assert (status, worker.ready) == (-signal.SIGKILL, False)
+
+
+async def test_a_worker_that_hangs_is_asked_where_before_it_is_killed() -> None:
+    heard: list[Facts] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        worker = await started(HANGS, heard, listener)
+
+        await worker.end_hanging()
+        status = await worker.ended()
+
+        assert status == -signal.SIGKILL
+        assert heard[1:] == [{"where": "here"}]
+
+
+async def test_a_worker_that_ends_when_it_is_asked_where_it_hangs_has_ended() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        worker = await started(STAYS, [], listener)
+
+        await worker.end_hanging()
+
+        assert await worker.ended() == -WHERE
 
 
 async def test_a_command_that_cannot_be_started_is_an_oserror_and_leaves_nothing_open() -> None:

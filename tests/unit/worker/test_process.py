@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import signal
 import socket
@@ -19,6 +20,7 @@ from proxy.server import Place
 from proxy.settings import Address
 from proxy.supervisor import Channel, ChannelClosed, pack
 from proxy.supervisor.channel import Facts, Handler
+from proxy.supervisor.worker import WHERE
 from proxy.tasks import Tasks
 from proxy.worker.process import Worker, run
 from tests.support.answers import TOKEN
@@ -37,10 +39,12 @@ class Office:
         self.tasks = Tasks()
         self.metrics: list[Facts] = []
         self.ready = asyncio.Event()
+        self.beat = asyncio.Event()
         self.lent = 5
         handlers: dict[str, Handler] = {
             "ready": lambda _: self.ready.set(),
             "metrics": self.metrics.append,
+            "beat": lambda _: self.beat.set(),
             "lease": self.lease,
             "returned": lambda _: None,
         }
@@ -153,6 +157,14 @@ async def test_a_test_stream_is_told_of_to_its_caller_who_asked_elsewhere(upstre
         assert one["state"] == "ended"
 
 
+async def test_it_answers_as_long_as_its_loop_does() -> None:
+    async with serving() as it:
+        it.channel.tell("beat")
+
+        async with asyncio.timeout(5):
+            await it.beat.wait()
+
+
 async def test_a_stream_is_ended_for_a_caller_who_asked_elsewhere(upstream: Upstream) -> None:
     upstream.script(stream(TOKEN, Gate("rest"), DONE))
     async with serving(upstream.url) as it, it.client() as client:
@@ -244,7 +256,7 @@ async def test_settings_that_it_cannot_serve_end_it(caplog: pytest.LogCaptureFix
     assert "background task failed" in caplog.text
 
 
-def test_signals_are_left_to_the_supervisor() -> None:
+def test_signals_are_left_to_the_supervisor_but_the_one_that_asks_where_it_hangs(capfd: pytest.CaptureFixture[str]) -> None:
     before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
     listener, other = listen_shared(Address(HOST, 0), 2)
     ours, theirs = socket.socketpair()
@@ -252,13 +264,15 @@ def test_signals_are_left_to_the_supervisor() -> None:
         ours.shutdown(socket.SHUT_WR)  # a supervisor that has left
         try:
             code = run(theirs.detach(), listener.detach(), turns.fileno())
-            for number, _ in before:
+            for number in (*(number for number, _ in before), WHERE):
                 signal.raise_signal(number)
         finally:
+            faulthandler.unregister(WHERE)
             for number, handler in before:
                 signal.signal(number, handler)
 
     assert code == 0
+    assert "most recent call first" in capfd.readouterr().err
 
 
 async def test_a_question_it_does_not_know_is_not_answered() -> None:
