@@ -26,6 +26,7 @@ from aiohttp.http_parser import HttpRequestParser
 from proxy import __version__, supervisor
 from proxy.access_log import AccessLog
 from proxy.admin import AdminListener, Views
+from proxy.auth import Tickets, TicketStore
 from proxy.banner import banner
 from proxy.downstream import PublicServer
 from proxy.errors import Drained
@@ -127,6 +128,7 @@ class Server:
         self.address: tuple[str, int] = ("", 0)
         self.admin_url = ""
         self.lifecycle = Lifecycle(min(settings.limits.streams, affordable_streams()))
+        self.tickets: Tickets = TicketStore()  # a worker's are its supervisor's
         self._tasks = Tasks()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -279,7 +281,7 @@ class Server:
         self.admin_url = "http://" + await admin.start()
 
     def _build(self, settings: Settings) -> Runtime:
-        return build(settings, self._simulated, self._network)
+        return build(settings, self._simulated, self._network, self.tickets)
 
     async def _start_simulators(self, settings: Settings) -> None:
         for name, upstream in settings.upstreams.items():

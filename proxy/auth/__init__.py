@@ -2,9 +2,11 @@
 
 from proxy.auth.authenticator import ANONYMOUS, Authenticator, Verifier
 from proxy.auth.caller import Caller
-from proxy.auth.credential import CREDENTIAL_HEADERS, Credential, find_credential, strip_credential_query
+from proxy.auth.credential import CREDENTIAL_HEADERS, Credential, RequestHead, find_credential, strip_credential_query
+from proxy.auth.desk import Issued
 from proxy.auth.principal import Principal
 from proxy.auth.reasons import REASONS, Reason
+from proxy.auth.tickets import Ticket, Tickets, TicketStore, ticket_of
 
 __all__ = [
     "ANONYMOUS",
@@ -13,9 +15,15 @@ __all__ = [
     "Authenticator",
     "Caller",
     "Credential",
+    "Issued",
     "Principal",
     "Reason",
+    "RequestHead",
+    "Ticket",
+    "TicketStore",
+    "Tickets",
     "Verifier",
     "find_credential",
     "strip_credential_query",
+    "ticket_of",
 ]

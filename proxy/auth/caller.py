@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from proxy.auth.credential import PLACES
+from proxy.auth.credential import PLACES, Headers
 from proxy.auth.principal import Principal
 
+_COOKIE: Final = b"cookie"
 RECALL_FOR: Final = 5.0  # seconds; added to the time for which a good token is remembered
 
 
@@ -15,6 +16,8 @@ class Caller:
     """The memory of one connection, and of no other. It holds the last good credential as it stood in the headers.
 
     What is remembered is true for one *verdict*, the authenticator of one configuration, and never beyond a token's `exp`.
+    A request with a cookie is neither remembered nor recognised: a cookie is good from some pages only, and connections of a server
+    in front carry the requests of many.
     """
 
     __slots__ = ("_principal", "_said", "_since", "_until", "_verdict")
@@ -25,19 +28,21 @@ class Caller:
         self._principal: Principal | None = None
         self._since = self._until = 0.0
 
-    def recall(self, verdict: object, head: Mapping[bytes, Sequence[bytes]], now: float) -> Principal | None:
+    def recall(self, verdict: object, head: Headers, now: float) -> Principal | None:
         """Return who sends *head*, if it presents exactly what was good a moment ago. *now* is seconds since the epoch."""
-        if self._verdict is not verdict or not self._since <= now < self._until or self._said != _said(head):
+        if self._verdict is not verdict or not self._since <= now < self._until or self._said != _said(head) or _COOKIE in head:
             return None
         return self._principal
 
-    def note(self, verdict: object, head: Mapping[bytes, Sequence[bytes]], principal: Principal, now: float) -> None:
+    def note(self, verdict: object, head: Headers, principal: Principal, now: float) -> None:
         """Remember that *head*, and nothing besides its headers, was found to speak for *principal*."""
+        if _COOKIE in head:
+            return
         self._verdict, self._said, self._principal = verdict, _said(head), principal
         self._since, self._until = now, now + RECALL_FOR
         if principal.expires_at is not None:
             self._until = min(self._until, principal.expires_at)
 
 
-def _said(head: Mapping[bytes, Sequence[bytes]]) -> tuple[Sequence[bytes] | None, ...]:
+def _said(head: Headers) -> tuple[Sequence[bytes] | None, ...]:
     return tuple(map(head.get, PLACES))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from proxy.auth.reasons import Reason
 from proxy.errors import Unauthenticated
+
+Headers = Mapping[bytes, Sequence[bytes]]
 
 MAX_TOKEN: Final = 8192  # bytes
 
@@ -31,14 +33,16 @@ PLACES: Final = {  # the headers that may hold a client's credential, and what t
     b"api-key": "api-key",
     b"x-goog-api-key": "x-goog-api-key",
 }
-_QUERY_PLACE: Final = "access_token"
+QUERY: Final = "access_token"
+TICKET: Final = "ticket"
+COOKIE: Final = "cookie"
 # The last three are what Google's APIs take beside a header.
 _CREDENTIAL_PARAMETERS: Final = frozenset({b"access_token", b"ticket", b"key", b"$key", b"oauth_token"})
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a client presented, unverified. `place` is the header's name in lower case, or `access_token`."""
+    """What a client presented, unverified. `place` is the header's name in lower case, `access_token`, `ticket` or `cookie`."""
 
     place: str
     token: str
@@ -47,25 +51,38 @@ class Credential:
         return f"Credential(place={self.place!r}, token='***')"
 
 
-def find_credential(
-    head: Mapping[bytes, Sequence[bytes]], query: bytes, *, query_token: bool, method: bytes
-) -> Credential | None:
+class RequestHead(NamedTuple):
+    """A request, as far as it tells who sends it: headers by lower-case name, path and method raw, *query* what follows the `?`."""
+
+    headers: Headers
+    method: bytes = b"GET"
+    path: bytes = b"/"
+    query: bytes = b""
+
+
+def find_credential(request: RequestHead, *, query_token: bool = False, cookie: bytes | None = None) -> Credential | None:
     """Return the request's only credential, or None if it has none.
 
-    *head* holds headers by lower-case name; *query* is the raw part after `?`. Raises `Unauthenticated` for several credentials, also when they are equal, and
-    for one that is malformed.
+    The *cookie* of that name counts only where there is nothing else, because browsers send it unasked. Raises `Unauthenticated`
+    for several credentials, also when they are equal, and for one that is malformed.
     """
+    headers = request.headers
     place, found = "", b""
     for name, known in PLACES.items():
-        if name in head:
-            if place or len(head[name]) > 1:
+        if name in headers:
+            if place or len(headers[name]) > 1:
                 raise _several()
-            place, found = known, head[name][0]
-    if query_token and query and method == b"GET":
-        for value in _query_tokens(query):
+            place, found = known, headers[name][0]
+    if request.query and request.method == b"GET":
+        for known, value in _shown_in_query(request.query, query_token=query_token):
             if place:
                 raise _several()
-            place, found = _QUERY_PLACE, value
+            place, found = known, value
+    if not place and cookie is not None and b"cookie" in headers:
+        for value in _cookies(headers[b"cookie"], cookie):
+            if place:
+                raise _several()  # one may have been set by a neighbour under the same domain
+            place, found = COOKIE, value
     if not place:
         return None
     return Credential(place, _token(_bearer(found) if place == "authorization" else found))
@@ -85,8 +102,19 @@ def _several() -> Unauthenticated:
     return Unauthenticated(Reason.SEVERAL, "more than one credential in the request")
 
 
-def _query_tokens(query: bytes) -> list[bytes]:
-    return [unquote_to_bytes(part.partition(b"=")[2]) for part in query.split(b"&") if _parameter_name(part) == b"access_token"]
+def _shown_in_query(query: bytes, *, query_token: bool) -> Iterator[tuple[str, bytes]]:
+    for part in query.split(b"&"):
+        name = _parameter_name(part)
+        if name == b"ticket" or (query_token and name == b"access_token"):
+            yield TICKET if name == b"ticket" else QUERY, unquote_to_bytes(part.partition(b"=")[2])
+
+
+def _cookies(headers: Sequence[bytes], wanted: bytes) -> Iterator[bytes]:
+    for header in headers:
+        for pair in header.split(b";"):
+            name, sign, value = pair.partition(b"=")
+            if sign and name.strip(b" \t") == wanted:
+                yield value
 
 
 def _parameter_name(part: bytes) -> bytes:

@@ -17,6 +17,13 @@ class Reason(enum.StrEnum):
     EMPTY = "empty_credential"
     OVERSIZED = "oversized_credential"
     MALFORMED = "malformed_credential"
+    # what only browsers send
+    TICKET_UNKNOWN = "unknown_ticket"
+    TICKET_USED = "used_ticket"
+    TICKET_EXPIRED = "expired_ticket"
+    TICKET_PATH = "ticket_for_another_path"
+    TICKET_ORIGIN = "ticket_for_another_origin"
+    COOKIE_ORIGIN = "cookie_from_another_origin"
     # API keys
     UNKNOWN_API_KEY = "unknown_api_key"
     # JWTs

@@ -7,7 +7,7 @@
     │       BodyTimeout 408             HeadersTimeout 408          BodyTooLarge 413            UnsupportedMedia 415
     │       ExpectationFailed 417       HeadersTooLarge 431         UnsupportedFraming 501      UnsupportedVersion 505
     ├── LimitError 503            a limit of this proxy is reached
-    │       TooManyStreams 503          TooManyStreamsOfSubject 429 BodiesFull 503
+    │       TooManyStreams 503          TooManyStreamsOfSubject 429 BodiesFull 503              TooManyTickets 429
     ├── Draining 503              this process is about to stop; Drained 503: it has stopped a live stream, told in-band
     ├── Expired 504, ClientStalled 408, Stopped 409   ends of a live stream, told in the same ways
     ├── InternalError 500         a fault of our own
@@ -56,6 +56,7 @@ from proxy.errors.own import (
     Stopped,
     TooManyStreams,
     TooManyStreamsOfSubject,
+    TooManyTickets,
 )
 from proxy.errors.upstream import (
     UpstreamBusy,
@@ -102,6 +103,7 @@ __all__ = [
     "Stopped",
     "TooManyStreams",
     "TooManyStreamsOfSubject",
+    "TooManyTickets",
     "Unauthenticated",
     "UnsupportedFraming",
     "UnsupportedMedia",

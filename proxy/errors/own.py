@@ -25,6 +25,13 @@ class TooManyStreamsOfSubject(LimitError):
     public = "Too many requests at once for these credentials."
 
 
+class TooManyTickets(LimitError):
+    status = 429
+    code = "too_many_tickets"
+    kind = Kind.RATE_LIMIT
+    public = "Too many tickets are waiting to be used."
+
+
 class BodiesFull(LimitError):
     code = "bodies_full"
 

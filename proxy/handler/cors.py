@@ -24,8 +24,10 @@ _EXPOSED: Final = (
 class Cors:
     """The configured origins. Without any, no header is ever added and browsers refuse by themselves."""
 
-    def __init__(self, origins: Iterable[str], max_age: float) -> None:
+    def __init__(self, origins: Iterable[str], max_age: float, *, cookies: bool = False) -> None:
+        """With *cookies*, pages of these origins may let the browser send theirs along, and read the answers."""
         self._origins = frozenset(origins)
+        self._credentials: Headers = [(b"Access-Control-Allow-Credentials", b"true")] if cookies else []
         self._max_age = b"%d" % int(max_age)
 
     def headers(self, origin: str | None) -> Headers:
@@ -35,7 +37,8 @@ class Cors:
         vary = (b"Vary", b"Origin")
         if origin is None or origin not in self._origins:
             return [vary]
-        return [vary, (b"Access-Control-Allow-Origin", origin.encode()), (b"Access-Control-Expose-Headers", _EXPOSED)]
+        allowed = (b"Access-Control-Allow-Origin", origin.encode())
+        return [vary, allowed, *self._credentials, (b"Access-Control-Expose-Headers", _EXPOSED)]
 
     def preflight(self, origin: str | None, wanted: str | None) -> Headers | None:
         """Return the headers of the answer to a preflight; None if the request is not one, or not ours to allow."""
@@ -44,6 +47,7 @@ class Cors:
         return [
             (b"Vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
             (b"Access-Control-Allow-Origin", origin.encode()),
+            *self._credentials,
             (b"Access-Control-Allow-Methods", _METHODS),
             (b"Access-Control-Allow-Headers", _ALLOWED),
             (b"Access-Control-Max-Age", self._max_age),

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from aiohttp import hdrs
 
-from proxy.auth import strip_credential_query
+from proxy.auth import RequestHead, strip_credential_query
 from proxy.dialects.base import RequestView
 from proxy.downstream import Downstream, Request, Sent
 from proxy.downstream.response import CLOSED, status_and_headers
@@ -32,7 +32,7 @@ from proxy.errors import (
     UnsupportedMedia,
 )
 from proxy.exchange import Exchange, Outcome
-from proxy.handler import catalogue, pages
+from proxy.handler import catalogue, pages, tickets
 from proxy.handler.answers import refusal, refuse
 from proxy.handler.asking import Wish, served
 from proxy.handler.attempts import Attempts
@@ -51,6 +51,8 @@ from proxy.sse.relay import Relay
 from proxy.streaming import Lingering, Stream, Ticker
 from proxy.tasks import Tasks
 
+# What goes with any answer to a request whose query holds a credential: nobody is to keep it or to pass it on.
+_SECRET: Final = ((b"Referrer-Policy", b"no-referrer"), (b"Cache-Control", b"no-store"))
 _COMPLETED: Final = Outcome.COMPLETED  # to name a member of an enumeration is a slow look-up
 
 log = logging.getLogger("proxy.handler")
@@ -136,6 +138,9 @@ class Handler:
         request, runtime = call.request, call.runtime
         call.response_headers += runtime.cors.headers(call.header(b"origin"))
         self._read_head(call)
+        query = _without_credential(call.query)
+        if len(query) != len(call.query):
+            call.response_headers += _SECRET
         if call.method == b"OPTIONS":
             allowed = runtime.cors.preflight(call.header(b"origin"), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_METHOD))
             if allowed is not None:
@@ -149,9 +154,7 @@ class Handler:
         self._lifecycle.admit(call)
         if not (match.page in ("test", "departure") and runtime.settings.diagnostics.public):
             await self._authenticate(call)
-        if call.query:
-            rest = strip_credential_query(call.query[1:])
-            call.query = b"?" + rest if rest or call.query == b"?" else b""
+        call.query = query
         return await (self._model(call, match) if match.page == "model" else self._page(call, match))
 
     def _health(self, call: Call) -> Sent:
@@ -172,6 +175,8 @@ class Handler:
             return await catalogue.models(call, match.rest, self._tasks)
         if match.page == "ping":
             return pages.ping(call)
+        if match.page == "tickets":
+            return await tickets.issue(call)
         if match.page == "stop":
             return await self._stop(call, match.rest)
         if match.page == "departure":
@@ -213,7 +218,7 @@ class Handler:
         authenticator, caller, now = call.runtime.authenticator, call.downstream.connection.caller, call.exchange.wall
         principal = None if call.query else caller.recall(authenticator, call.head, now)
         if principal is None:
-            principal = await authenticator.identify(call.head, call.query[1:], call.method, now)
+            principal = await authenticator.identify(RequestHead(call.head, call.method, call.path, call.query[1:]), now)
             if not call.query:
                 caller.note(authenticator, call.head, principal, now)
         call.exchange.subject = principal.subject
@@ -264,7 +269,8 @@ class Handler:
         if call.principal.models is not None:
             raise Forbidden("model_not_allowed", public="These credentials are limited to models and may not use this path.")
         if backend.transparent:
-            call.response_headers = call.response_headers[:1]
+            ours = runtime.cors.headers(call.header(b"origin"))
+            call.response_headers = [each for each in call.response_headers if each not in ours]
         await call.stream_body(runtime.settings.limits, runtime.bodies, runtime.settings.retry.max_body)
         call.path = match.rest
         call.stream = self._stream(call, runtime.plans.of_passthrough(match.dialect))
@@ -348,6 +354,14 @@ def _params(call: Call) -> dict[str, str]:
         "content-type": call.header(b"content-type") or "",
         "request_id": call.exchange.request_id,
     }
+
+
+def _without_credential(query: bytes) -> bytes:
+    """Return a query, with its question mark, without what may be a credential in it."""
+    if len(query) < 2:
+        return query
+    rest = strip_credential_query(query[1:])
+    return b"?" + rest if rest else b""
 
 
 def _new_id() -> str:

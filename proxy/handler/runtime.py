@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proxy.auth import Authenticator
+from proxy.auth import Authenticator, Tickets
 from proxy.chat import endpoints, translators
 from proxy.dialects import CHAT, ENDPOINTS
 from proxy.dialects.base import Dialect
@@ -21,7 +21,7 @@ from proxy.retry import Policy
 from proxy.router import Router
 from proxy.settings import Origin, Settings
 from proxy.translate import Translators
-from proxy.upstream import Backend, Network
+from proxy.upstream import Backend, Network, Rules
 
 
 @dataclass(slots=True)
@@ -69,24 +69,33 @@ class Runtime:
             backend.sweep(now)
 
 
-def build(settings: Settings, simulators: Mapping[str, str], network: Network) -> Runtime:
-    """Build the parts from *settings*; *simulators* are the addresses of the running ones, by upstream name."""
+def build(settings: Settings, simulators: Mapping[str, str], network: Network, tickets: Tickets) -> Runtime:
+    """Build the parts from *settings*; *simulators* are the addresses of the running ones, by upstream name.
+
+    *tickets* were given out under an earlier configuration, too.
+    """
+    auth, origins = settings.auth, settings.cors.origins
+    rules = Rules(settings.retry, auth.cookie)
     backends = {}
     for name, config in settings.upstreams.items():
         origin = Origin.parse(simulators[name] + "/v1") if config.kind == "simulator" else config.origin
         provider = PROVIDERS[config.kind](config, b"" if origin is None else origin.path.encode())
-        backends[name] = Backend(name, config, origin, provider, retry=settings.retry, network=network)
+        backends[name] = Backend(name, config, origin, provider, rules=rules, network=network)
     return Runtime(
         settings=settings,
         authenticator=Authenticator(
-            settings.auth, anonymous=settings.anonymous_allowed, default_max_streams=settings.limits.streams_per_subject
+            auth,
+            anonymous=settings.anonymous_allowed,
+            default_max_streams=settings.limits.streams_per_subject,
+            origins=origins,
+            tickets=tickets,
         ),
         router=Router(settings.models, settings.streaming_for),
         policy=Policy(settings.retry),
         health=Health(settings.upstreams, settings.circuit),
         backends=backends,
         bodies=Bodies(settings.limits.bodies),
-        cors=Cors(settings.cors.origins, settings.cors.max_age),
+        cors=Cors(origins, settings.cors.max_age, cookies=auth.cookie is not None),
         trusted=TrustedProxies(settings.trusted_proxies),
         plans=Plans(settings),
         surface=Surface((*ENDPOINTS, *endpoints(settings.chat_endpoints))),

@@ -16,6 +16,7 @@ UPSTREAM: Final = b"/upstream/"
 MODELS: Final = (b"/v1/models", b"/openai/v1/models")  # the second is Azure's
 STREAMS: Final = b"/streams/"
 DEPARTURES: Final = b"/test/departures/"
+TICKETS: Final = b"/auth/tickets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Match:
     `parts` are the placeholders of an endpoint's path, percent-decoded; `canonical` is where the API itself has it.
     """
 
-    page: str  # model, models, upstream, health, ping, test, departure, stop
+    page: str  # model, models, upstream, health, ping, test, departure, tickets, stop
     route: str  # the endpoint's word in metrics and logs
     dialect: Dialect
     api: str = ""
@@ -58,6 +59,7 @@ class Surface:
             for method in (b"GET", b"HEAD"):
                 self._exact[method, path] = Match(page, page, PLAIN)
         self._exact[b"POST", b"/test/stream"] = Match("test", "test", PLAIN)
+        self._exact[b"POST", TICKETS] = Match("tickets", "tickets", PLAIN)
         self.paths = frozenset(path for _, path in self._exact)
 
     def match(self, method: bytes, path: bytes) -> Match:

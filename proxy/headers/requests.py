@@ -14,7 +14,7 @@ Noted = Mapping[bytes, tuple[bytes, ...]]
 _NOTED: Final = frozenset(
     {b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"}
     | {b"content-length", b"transfer-encoding", b"expect", b"x-request-id", b"x-forwarded-for"}
-    | {b"content-type", b"content-encoding", b"origin"}
+    | {b"content-type", b"content-encoding", b"origin", b"host", b"cookie", b"sec-fetch-site"}
 )
 _NOT_IN_TARGET: Final = bytes(range(0x21)) + b"#" + bytes(range(0x7F, 0x100))
 _VERSIONS: Final = frozenset({(1, 0), (1, 1)})

@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 
 from proxy import __version__
 from proxy.admin import AdminListener, Views
+from proxy.auth import Reason, TicketStore, ticket_of
 from proxy.lifecycle import State
 from proxy.logs import LineWriter, configure, style
 from proxy.metrics import Ledger, Metrics, Snapshot, Vitals
@@ -88,6 +89,7 @@ class Supervisor:
         self.admin_url = ""
         self.workers: dict[int, Worker] = {}  # by number: those that run
         self.leases: Leases[Worker] = Leases()
+        self.tickets = TicketStore()
         self.ledger: Ledger[Worker] = Ledger()
         self.restarts = 0
         self.hangs = 0
@@ -232,6 +234,8 @@ class Supervisor:
             "end": self._end_elsewhere,
             "departure": self._departure_elsewhere,
             "beat": lambda _worker, _facts: None,
+            "keep ticket": self._keep_ticket,
+            "take ticket": self._take_ticket,
         }
         inherited = (listener, self._turns)
         worker = await Worker.start(number, inherited, handlers, self._tasks, command=self._command)
@@ -286,6 +290,13 @@ class Supervisor:
     async def _departure_elsewhere(self, worker: Worker, facts: Facts) -> Any:
         others = [each for each in self.workers.values() if each is not worker]
         return next(iter(await _ask(others, "departure", within=SCRAPE_WITHIN, **facts)), None)
+
+    async def _keep_ticket(self, _worker: Worker, facts: Facts) -> bool:
+        return await self.tickets.keep(facts["digest"], ticket_of(facts["ticket"]), facts["now"])
+
+    async def _take_ticket(self, _worker: Worker, facts: Facts) -> str | Facts:
+        found = await self.tickets.take(facts["digest"], facts["now"])
+        return found.value if isinstance(found, Reason) else found.facts()
 
     async def _put_in_force(self, settings: Settings) -> None:
         self.settings = settings

@@ -1,6 +1,6 @@
 """The wire to the backends: our own HTTP/1.1 client side, which hides nothing of how an answer ended."""
 
-from proxy.upstream.backend import Backend, Outgoing
+from proxy.upstream.backend import Backend, Outgoing, Rules
 from proxy.upstream.bedrock import BedrockSigner
 from proxy.upstream.dial import Addresses, Dialer, Network
 from proxy.upstream.pool import BodyReader, OutboundRequest, Pool, UpstreamStream
@@ -18,6 +18,7 @@ __all__ = [
     "Outgoing",
     "Pool",
     "ResponseHead",
+    "Rules",
     "Sink",
     "UpstreamStream",
 ]

@@ -30,6 +30,13 @@ class Outgoing(NamedTuple):
     length: int | None = None
 
 
+class Rules(NamedTuple):
+    """What all upstreams of one configuration have in common; *token_cookie* may hold a client's credential."""
+
+    retry: settings.Retry = settings.Retry()
+    token_cookie: str | None = None
+
+
 class Backend:
     """One upstream. Owns its pool, its retry budget, and what signs its requests, where something does.
 
@@ -43,12 +50,12 @@ class Backend:
         origin: settings.Origin | None,
         provider: Provider,
         *,
-        retry: settings.Retry,
+        rules: Rules,
         network: Network,
     ) -> None:
         self.name = name
         self.provider = provider
-        self.budget = Budget(retry)
+        self.budget = Budget(rules.retry)
         self.passthrough = tuple(prefix.encode() for prefix in config.passthrough)
         self.signer = signer_of(name, config)
         self.pool = Pool(None, max_connections=config.max_connections, connect_timeout=config.connect_timeout)
@@ -59,7 +66,12 @@ class Backend:
         self._own = tuple(own.values())
         self._headers = header_lines(self._own)
         self._defaults = tuple(pair for pair in provider.defaults if pair[0] not in own)
-        self.outbound = Outbound(own, transparent=config.transparent, simulator=config.kind == "simulator")
+        self.outbound = Outbound(
+            own,
+            transparent=config.transparent,
+            simulator=config.kind == "simulator",
+            token_cookie=None if rules.token_cookie is None else rules.token_cookie.encode(),
+        )
         self.inbound = Inbound(transparent=config.transparent)
         self.transparent = config.transparent
         self._network = network

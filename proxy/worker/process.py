@@ -17,6 +17,7 @@ from proxy.supervisor.channel import Facts, Handler
 from proxy.supervisor.worker import WHERE
 from proxy.tasks import Tasks
 from proxy.worker.shares import Shares
+from proxy.worker.tickets import SharedTickets
 
 PUSH_EVERY: Final = 1.0  # seconds between two snapshots of the metrics
 PUSH_SHARE: Final = 50  # a snapshot that takes long is followed by a pause so many times as long
@@ -98,6 +99,7 @@ class Worker:
         # at once and not in `serve`, because the next message may be about this server already
         try:
             self._server = Server(unpack(facts["parcel"]), place=self._place)
+            self._server.tickets = SharedTickets(self.channel)
             self._shares = self._server.lifecycle.peers = Shares(self.channel, self._server.lifecycle, self._tasks)
         except Exception as exc:  # noqa: BLE001 - it is raised again where this process is served
             self._begun.set_exception(exc)

@@ -286,7 +286,8 @@ async def test_credentials_in_a_query_are_stripped_before_it_is_forwarded(upstre
         headers = [] if switched_on else BEARER
         target = "/upstream/a/v1/files" + (f"?a=1&a=&access_token={KEY}&b=%2B" if switched_on else query)
 
-        response = await look(house, target, headers)
+        # a ticket is taken in a GET only, where it would be a second credential
+        response = await look(house, target, headers, method="GET" if switched_on else "DELETE")
 
         assert response.status == 200
         assert (await upstream.request()).target == b"/v1/files?a=1&a=&b=%2B"

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import ValidationError
 
-from proxy.auth import REASONS, Authenticator, Credential, Principal
+from proxy.auth import REASONS, Authenticator, Credential, Principal, RequestHead, TicketStore
 from proxy.errors import Unauthenticated
 from proxy.headers import noted
 from proxy.settings import Auth
@@ -42,8 +42,9 @@ HS_SECRET = "canary-hs-secret-" + "s" * 32
 KEY_CONFIG = {"id": "ci", "sha256": hashlib.sha256(API_KEY.encode()).hexdigest(), "models": ["gpt-*"], "max_streams": 20}
 
 
-def authenticator(auth: dict[str, Any] | None = None, *, anonymous: bool = False, clock: Clock | None = None) -> Authenticator:
-    return Authenticator(Auth.model_validate(auth or {}), anonymous=anonymous, default_max_streams=100, clock=clock or Clock())
+def authenticator(auth: dict[str, Any] | None = None, *, anonymous: bool = False, **more: Any) -> Authenticator:
+    more = {"clock": Clock(), **more}
+    return Authenticator(Auth.model_validate(auth or {}), anonymous=anonymous, default_max_streams=100, **more)
 
 
 def issuer(url: str, algorithms: tuple[str, ...] = ("RS256",), name: str = ISSUER) -> dict[str, Any]:
@@ -229,7 +230,7 @@ async def test_where_anonymous_use_is_allowed_a_good_credential_still_counts() -
 )
 async def test_where_anonymous_use_is_allowed_everything_else_is_ignored(headers: list[tuple[bytes, bytes]]) -> None:
     async with house(anonymous=True) as (auth, _):
-        principal = await auth.identify(noted(headers), b"", b"POST", NOW)
+        principal = await auth.identify(RequestHead(noted(headers), b"POST"), NOW)
 
         assert principal == Principal(subject="anonymous", method="anonymous", models=None, max_streams=100)
 
@@ -237,8 +238,8 @@ async def test_where_anonymous_use_is_allowed_everything_else_is_ignored(headers
 async def test_a_request_is_identified_by_the_credential_in_it() -> None:
     auth = authenticator({"api_keys": [KEY_CONFIG], "query_token": True})
 
-    by_header = await auth.identify(noted([(b"Host", b"h"), (b"X-Api-Key", API_KEY.encode())]), b"", b"POST", NOW)
-    by_query = await auth.identify(noted([]), b"access_token=" + API_KEY.encode(), b"GET", NOW)
+    by_header = await auth.identify(RequestHead(noted([(b"Host", b"h"), (b"X-Api-Key", API_KEY.encode())]), b"POST"), NOW)
+    by_query = await auth.identify(RequestHead(noted([]), query=b"access_token=" + API_KEY.encode()), NOW)
 
     assert by_header.subject == by_query.subject == "ci"
 
@@ -259,7 +260,7 @@ async def test_a_request_without_one_good_credential_is_refused(
     auth = authenticator({"api_keys": [KEY_CONFIG]})
 
     with pytest.raises(Unauthenticated) as caught:
-        await auth.identify(noted(headers), query, b"GET", NOW)
+        await auth.identify(RequestHead(noted(headers), query=query), NOW)
 
     assert caught.value.reason == reason
 
@@ -280,7 +281,7 @@ async def test_p32_no_secret_is_printed_or_logged(caplog: pytest.LogCaptureFixtu
         for token in (API_KEY, API_KEY + "x", good, forged, mint(HS_SECRET, "HS256", iss="hs"), good[:-9] + "canaryxxx"):
             for headers, query in (([(b"x-api-key", token.encode())], b""), ([], b"access_token=" + token.encode())):
                 try:
-                    seen.append(await auth.identify(noted(headers), query, b"GET", NOW))
+                    seen.append(await auth.identify(RequestHead(noted(headers), query=query), NOW))
                 except Unauthenticated as error:
                     seen += [str(error), repr(error), error.detail, error.reason, error.public, error.__cause__]
         seen += [auth, *auth._verifiers, *auth._caches, *(vars(record) for record in caplog.records), caplog.text]
@@ -291,3 +292,109 @@ async def test_p32_no_secret_is_printed_or_logged(caplog: pytest.LogCaptureFixtu
     for secret in ("canary", good, forged, good.rpartition(".")[2], forged.rpartition(".")[2], HS_SECRET):
         assert secret not in text
     assert "'user-1'" in text
+
+
+# Tickets and cookies.
+
+
+APP = "https://app.example"
+PATH = b"/api/v1/chat"
+
+
+def with_cookie(*headers: tuple[bytes, bytes], method: bytes = b"GET") -> RequestHead:
+    return RequestHead(noted([(b"Cookie", b"session=" + API_KEY.encode()), *headers]), method)
+
+
+async def ticket(auth: Authenticator, token: str | None = API_KEY, now: float = NOW) -> bytes:
+    """Ask for a ticket as a request does, and return it as a query."""
+    headers = [] if token is None else [(b"Authorization", b"Bearer " + token.encode())]
+    request = RequestHead(noted(headers), b"POST", b"/auth/tickets")
+    return b"ticket=" + (await auth.issue(PATH, await auth.identify(request, now), request, now)).text.encode()
+
+
+def redeeming(query: bytes, method: bytes = b"GET") -> RequestHead:
+    return RequestHead({}, method, PATH, query)
+
+
+async def failure(auth: Authenticator, request: RequestHead, now: float = NOW) -> str:
+    with pytest.raises(Unauthenticated) as caught:
+        await auth.identify(request, now)
+    assert (caught.value.status, caught.value.public) == (401, Unauthenticated.public)
+    return caught.value.reason
+
+
+async def test_the_bearer_of_a_ticket_is_who_asked_for_it() -> None:
+    async with house() as (auth, _):
+        by_key = await auth.identify(redeeming(await ticket(auth)), NOW)
+        by_token = await auth.identify(redeeming(await ticket(auth, mint(rsa_key(), "RS256", models=["gpt-*"]))), NOW)
+
+        assert by_key == Principal(subject="ci", method="api_key", models=("gpt-*",), max_streams=20)
+        assert by_token == Principal(subject="user-1", method="jwt", models=("gpt-*",), max_streams=100, expires_at=NOW + 3600)
+        assert by_key.slot == "api_key:ci"
+
+
+async def test_a_ticket_is_no_better_than_the_token_it_was_given_for() -> None:
+    """Also where the clock by which tickets end has stood still."""
+    async with house() as (auth, _):
+        query = await ticket(auth, mint(rsa_key(), "RS256", iat=None, exp=int(NOW) + 5))
+
+        assert await failure(auth, redeeming(query), NOW + 36) == "expired"
+
+
+async def test_a_ticket_is_good_under_the_next_configuration_with_what_that_allows() -> None:
+    tickets = TicketStore()
+    before = authenticator({"api_keys": [KEY_CONFIG]}, tickets=tickets)
+    after = authenticator({"api_keys": [{**KEY_CONFIG, "models": ["mini"], "max_streams": 2}]}, tickets=tickets)
+
+    principal = await after.identify(redeeming(await ticket(before)), NOW)
+
+    assert principal == Principal(subject="ci", method="api_key", models=("mini",), max_streams=2)
+
+
+async def test_a_configuration_that_takes_the_credential_away_takes_its_tickets_away() -> None:
+    tickets = TicketStore()
+    before, after = authenticator({"api_keys": [KEY_CONFIG]}, tickets=tickets), authenticator(tickets=tickets)
+
+    assert await failure(after, redeeming(await ticket(before))) == "unknown_api_key"
+
+
+async def test_an_anonymous_caller_s_ticket_is_good_only_as_long_as_anonymous_use_is_allowed() -> None:
+    tickets = TicketStore()
+    before, after = authenticator(anonymous=True, tickets=tickets), authenticator(tickets=tickets)
+    queries = [await ticket(before, token) for token in (None, "ignored", None, "ignored")]
+
+    assert [(await before.identify(redeeming(query), NOW)).method for query in queries[:2]] == ["anonymous"] * 2
+    assert [await failure(after, redeeming(query)) for query in queries[2:]] == ["missing", "unknown_api_key"]
+
+
+async def test_a_ticket_cannot_ask_for_a_ticket() -> None:
+    auth = authenticator({"api_keys": [KEY_CONFIG]})
+
+    assert await failure(auth, RequestHead({}, b"POST", b"/auth/tickets", await ticket(auth))) == "missing"
+
+
+@pytest.mark.parametrize("origin", [[], [(b"Origin", APP.encode())], [(b"Origin", b"https://api"), (b"Host", b"api")]])
+async def test_a_cookie_speaks_for_its_owner_on_pages_that_may_use_it(origin: list[tuple[bytes, bytes]]) -> None:
+    auth = authenticator({"api_keys": [KEY_CONFIG], "cookie": "session"}, origins=[APP])
+
+    assert (await auth.identify(with_cookie(*origin), NOW)).subject == "ci"
+
+
+@pytest.mark.parametrize(
+    ("origin", "method"), [([(b"Origin", b"https://evil.example")], b"GET"), ([], b"POST")], ids=["other page", "no origin"]
+)
+async def test_a_cookie_on_any_other_page_is_refused(origin: list[tuple[bytes, bytes]], method: bytes) -> None:
+    auth = authenticator({"api_keys": [KEY_CONFIG], "cookie": "session"}, origins=[APP])
+
+    assert await failure(auth, with_cookie(*origin, method=method)) == "cookie_from_another_origin"
+
+
+async def test_a_header_on_any_page_needs_no_permission_for_the_cookie_beside_it() -> None:
+    auth = authenticator({"api_keys": [KEY_CONFIG], "cookie": "session"})
+    key = (b"X-Api-Key", API_KEY.encode())
+
+    assert (await auth.identify(with_cookie((b"Origin", b"https://evil.example"), key), NOW)).subject == "ci"
+
+
+async def test_without_cookie_mode_a_cookie_is_nothing() -> None:
+    assert await failure(authenticator({"api_keys": [KEY_CONFIG]}, origins=[APP]), with_cookie()) == "missing"

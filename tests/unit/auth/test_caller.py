@@ -82,3 +82,23 @@ def test_one_connection_knows_nothing_of_another() -> None:
 
 def test_secret_is_not_shown() -> None:
     assert "sk-one" not in repr(remembering())
+
+
+COOKIE = (b"Cookie", b"session=sk-one")
+
+
+@pytest.mark.parametrize("raw", [[COOKIE], [COOKIE, (b"Authorization", b"Bearer sk-one")]], ids=["alone", "beside a header"])
+def test_who_sends_a_cookie_is_not_remembered(raw: list[tuple[bytes, bytes]]) -> None:
+    """Else whoever comes next on the connection of a server in front, with no cookie at all, would be taken for its owner."""
+    caller = remembering(noted(raw))
+
+    assert caller.recall(CONFIGURATION, noted([*raw[1:], (b"Accept", b"*/*")]), NOW) is None
+    assert caller.recall(CONFIGURATION, noted(raw), NOW) is None
+
+
+def test_who_sends_a_cookie_is_not_taken_for_who_sent_none() -> None:
+    """Where anonymous use is allowed, a request without any credential is remembered."""
+    caller = remembering(noted([]))
+
+    assert caller.recall(CONFIGURATION, noted([]), NOW) is not None
+    assert caller.recall(CONFIGURATION, noted([COOKIE]), NOW) is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.auth import CREDENTIAL_HEADERS, Credential, find_credential, strip_credential_query
+from proxy.auth import CREDENTIAL_HEADERS, Credential, RequestHead, find_credential, strip_credential_query
 from proxy.auth.credential import MAX_TOKEN
 from proxy.errors import Unauthenticated
 from proxy.headers import noted
@@ -17,7 +17,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def find(headers: Headers, query: bytes = b"", *, query_token: bool = False, method: bytes = b"POST") -> Credential | None:
-    return find_credential(noted(headers), query, query_token=query_token, method=method)
+    return find_credential(RequestHead(noted(headers), method, query=query), query_token=query_token)
 
 
 def refusal(headers: Headers, query: bytes = b"", *, query_token: bool = False, method: bytes = b"POST") -> str:
@@ -206,3 +206,85 @@ def test_stripping_keeps_every_other_parameter_byte_for_byte_and_in_order(parts:
     kept = [part for part in parts if unquote_to_bytes(part.split(b"=")[0]) not in secret]
     assert stripped == b"&".join(kept)
     assert strip_credential_query(stripped) == stripped
+
+
+# Tickets and cookies.
+
+
+def find_cookie(*headers: tuple[bytes, bytes], query: bytes = b"") -> Credential | None:
+    return find_credential(RequestHead(noted(headers), query=query), query_token=True, cookie=b"session")
+
+
+@pytest.mark.parametrize("query", [b"ticket=t1", b"message=hi&ticket=t1", b"t%69cket=t%31&a=b"])
+def test_a_ticket_is_taken_from_the_query_of_a_get(query: bytes) -> None:
+    assert find([], query, method=b"GET") == Credential("ticket", "t1")
+
+
+@pytest.mark.parametrize("method", [b"POST", b"HEAD", b"DELETE"])
+def test_no_other_method_takes_a_ticket(method: bytes) -> None:
+    assert find([], b"ticket=t1", method=method) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ([], b"ticket=t1&ticket=t1"),
+        ([], b"ticket=t1&access_token=k"),
+        ([(b"Authorization", b"Bearer k")], b"ticket=t1"),
+    ],
+)
+def test_a_ticket_beside_another_credential_is_one_too_many(headers: Headers, query: bytes) -> None:
+    assert refusal(headers, query, query_token=True, method=b"GET") == "several_credentials"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"Cookie", b"session=k1")],
+        [(b"Cookie", b"a=1; session=k1; b=2")],
+        [(b"Cookie", b"a=1"), (b"cookie", b"session=k1;b")],
+    ],
+)
+def test_the_configured_cookie_holds_a_credential(headers: Headers) -> None:
+    assert find_cookie(*headers) == Credential("cookie", "k1")
+
+
+@pytest.mark.parametrize("cookies", [b"Session=k1", b"xsession=k1", b"session", b"a=session=k1", b"a", b""])
+def test_other_cookies_hold_none(cookies: bytes) -> None:
+    assert find_cookie((b"Cookie", cookies)) is None
+
+
+def test_without_cookie_mode_no_cookie_counts() -> None:
+    assert find([(b"Cookie", b"session=k1")], method=b"GET") is None
+
+
+@pytest.mark.parametrize(
+    ("header", "query", "place"),
+    [
+        ((b"Authorization", b"Bearer k2"), b"", "authorization"),
+        ((b"X-Api-Key", b"k2"), b"", "x-api-key"),
+        ((b"Accept", b"*/*"), b"ticket=k2", "ticket"),
+        ((b"Accept", b"*/*"), b"access_token=k2", "access_token"),
+    ],
+)
+def test_a_cookie_counts_only_where_there_is_no_other_credential(header: tuple[bytes, bytes], query: bytes, place: str) -> None:
+    """Browsers send it whether the page wants it or not."""
+    assert find_cookie((b"Cookie", b"session=k1"), header, query=query) == Credential(place, "k2")
+
+
+def test_two_cookies_of_one_name_are_refused() -> None:
+    """A neighbour under the same domain can set a second one, and nobody knows which comes first."""
+    with pytest.raises(Unauthenticated) as caught:
+        find_cookie((b"Cookie", b"session=k1; session=k1"))
+
+    assert caught.value.reason == "several_credentials"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [(b"", "empty_credential"), (b"a b", "malformed_credential"), (b"x" * 9000, "oversized_credential")]
+)
+def test_a_cookie_must_hold_what_a_header_may_hold(value: bytes, reason: str) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        find_cookie((b"Cookie", b"session=" + value))
+
+    assert caught.value.reason == reason

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from proxy.auth import Principal
+from proxy.auth import Principal, TicketStore
 from proxy.dialects.base import Framing, RequestView
 from proxy.downstream import Downstream, Request
 from proxy.exchange import Exchange
@@ -37,7 +37,7 @@ def runtime(configured: Settings | None = None, simulators: dict[str, str] | Non
     network = Network(
         Addresses(asyncio.get_running_loop()), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     )  # none that has to read certificates
-    return build(configured or settings(), simulators or {}, network)
+    return build(configured or settings(), simulators or {}, network, TicketStore())
 
 
 class Asked:

@@ -43,6 +43,18 @@ def test_credentials_are_never_allowed_along(wanted: str | None) -> None:
     assert not [name for name, _ in headers if name.lower() == b"access-control-allow-credentials"]
 
 
+def test_with_cookies_only_a_listed_origin_may_let_them_be_sent() -> None:
+    rules = Cors([APP], 600.0, cookies=True)
+    asked_first = rules.preflight(APP, "POST")
+
+    assert asked_first is not None
+    for headers in (rules.headers(APP), asked_first):
+        assert dict(headers)[b"Access-Control-Allow-Credentials"] == b"true"
+        assert dict(headers)[b"Access-Control-Allow-Origin"] == APP.encode()
+        assert b"*" not in b" ".join(value for _, value in headers)
+    assert rules.headers(LOCAL) == rules.headers("null") == rules.headers(None) == [VARY]
+
+
 OTHERS = [
     "https://evil.example.com",
     "null",

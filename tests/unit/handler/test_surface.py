@@ -80,6 +80,10 @@ def test_own_page_is_read_with_get_and_head(method: bytes, path: bytes, page: st
     assert match == Match(page, page, PLAIN)
 
 
+def test_tickets_are_asked_for_with_post() -> None:
+    assert Surface().match(b"POST", b"/auth/tickets") == Match("tickets", "tickets", PLAIN)
+
+
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 @pytest.mark.parametrize("rest", [b"gpt-4o", b"vendor/gpt-4o", b"vendor%2Fgpt-4o", b"%2e%2e", b"a//b/", b"\xc3\xa9"])
 def test_id_of_a_model_is_everything_that_follows_as_it_came(method: bytes, rest: bytes) -> None:
@@ -116,6 +120,7 @@ def test_named_upstream_has_its_name_and_the_rest_as_it_came(method: bytes, path
         (b"OPTIONS", b"/v1/embeddings", ("POST",)),
         (b"post", b"/v1/embeddings", ("POST",)),
         (b"POST", b"/healthz", ("GET", "HEAD")),
+        (b"GET", b"/auth/tickets", ("POST",)),
         (b"DELETE", b"/v1/models", ("GET", "HEAD")),
         (b"POST", b"/test/departures/r1", ("GET", "HEAD")),
         (b"PUT", b"/test/stream", ("GET", "HEAD", "POST")),

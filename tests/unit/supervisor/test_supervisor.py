@@ -11,6 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from proxy.auth import Credential, Ticket
 from proxy.process import listen
 from proxy.settings import Address, Settings, SettingsError
 from proxy.settings.problems import Problem
@@ -206,6 +207,20 @@ async def test_the_slots_of_a_worker_that_died_are_free() -> None:
         await replaced(supervisor, first.number, first.pid)
 
         assert await supervisor._lease(second, {"subject": "ann", "limit": 1}) == 1
+
+
+async def test_a_ticket_of_one_worker_is_good_once_at_any_of_them_also_when_it_has_died() -> None:
+    ticket = Ticket(slot="ann", credential=Credential("x-api-key", "k"), path="/", origin=None, own=False, until=130.0)
+    async with staffed() as supervisor:
+        first, second = supervisor.workers[0], supervisor.workers[1]
+        kept = await supervisor._keep_ticket(first, {"digest": "d", "ticket": ticket.facts(), "now": 100.0})
+        pid = first.pid
+        first.kill()
+        await replaced(supervisor, 0, pid)
+
+        found = [await supervisor._take_ticket(each, {"digest": "d", "now": 101.0}) for each in (second, supervisor.workers[0])]
+
+        assert (kept, found) == (True, [ticket.facts(), "used_ticket"])
 
 
 async def test_a_stream_is_looked_for_in_every_other_worker() -> None:

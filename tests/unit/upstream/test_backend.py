@@ -14,7 +14,7 @@ from proxy import settings
 from proxy.errors import BadRequest, BodyTooLarge
 from proxy.headers import Header
 from proxy.providers import PROVIDERS, Asked
-from proxy.upstream import Addresses, Backend, Network, OutboundRequest, Outgoing
+from proxy.upstream import Addresses, Backend, Network, OutboundRequest, Outgoing, Rules
 from tests.support.aws import SECRET, TOKEN, Aws, from_container
 from tests.support.bedrock import signed_with
 from tests.support.http1 import ChunkedBody, Head, parse_head
@@ -23,14 +23,15 @@ from tests.support.upstream import ForwardProxy, Upstream, answer
 from tests.unit.upstream.support import exchange
 
 JSON = (b"Content-Type", b"application/json")
+NO_COOKIE = Rules()
 
 
-def backend(url: str = "http://backend.test/v1", kind: str = "openai", **config: Any) -> Backend:
+def backend(url: str = "http://backend.test/v1", kind: str = "openai", rules: Rules = NO_COOKIE, **config: Any) -> Backend:
     upstream = settings.Upstream.model_validate({"kind": kind, "base_url": url, **config})
     network = Network(Addresses(asyncio.get_running_loop()), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     origin = settings.Origin.parse(url)
     provider = PROVIDERS[kind](upstream, origin.path.encode())
-    return Backend("a", upstream, origin, provider, retry=settings.Retry(), network=network)
+    return Backend("a", upstream, origin, provider, rules=rules, network=network)
 
 
 def outgoing(method: bytes = b"POST", target: bytes = b"/v1/chat", headers: tuple[Header, ...] = (), **rest: Any) -> Outgoing:
@@ -205,6 +206,16 @@ async def test_transparent_upstream_sees_cookie_and_origin() -> None:
     assert (sent.header("cookie"), sent.header("origin"), sent.header("authorization")) == ("a=1", "https://x", None)
 
 
+async def test_cookie_with_a_clients_credential_reaches_no_upstream() -> None:
+    """Only its neighbours pass, and only to one that is transparent."""
+    cookies = (b"Cookie", b"a=1; session=client-key; b=2")
+    rules = Rules(token_cookie="session")
+
+    sent = [head(backend(rules=rules, transparent=each).request(outgoing(headers=(cookies,)))) for each in (True, False)]
+
+    assert [each.header("cookie") for each in sent] == ["a=1; b=2", None]
+
+
 @pytest.mark.parametrize(
     "pair", [(b"X-A", b"a\r\nX-Evil: 1"), (b"X-A", b"a\x00"), (b"X A", b"1"), (b"X-A\r\nX-Evil", b"1"), (b"", b"1")]
 )
@@ -317,7 +328,7 @@ def bedrock(endpoint_url: str | None = None, **config: Any) -> Backend:
     upstream = settings.Upstream.model_validate({"kind": "bedrock", "endpoint_url": endpoint_url, **config})
     network = Network(Addresses(asyncio.get_running_loop()), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     provider = PROVIDERS["bedrock"](upstream, b"")
-    return Backend("aws", upstream, upstream.origin, provider, retry=settings.Retry(), network=network)
+    return Backend("aws", upstream, upstream.origin, provider, rules=NO_COOKIE, network=network)
 
 
 async def started(made: Backend) -> Backend:
