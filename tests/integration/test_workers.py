@@ -322,6 +322,27 @@ async def test_departure_is_told_by_whichever_worker_is_asked(tmp_path: Path, up
         assert states == ["ended"] * MANY
 
 
+async def test_a_ticket_of_one_worker_is_redeemed_once_at_whichever_is_asked(tmp_path: Path, upstream: Upstream) -> None:
+    wish = b'{"method": "GET", "path": "/auth/ping"}'
+    async with working(tmp_path, upstream, auth={"tickets": {"ttl": "5m"}}) as process:
+
+        async def ask(method: str, target: str, body: bytes = b"") -> Response:
+            async with process.client() as client:  # a connection of its own, and so by chance either worker
+                response = await client.request(method, target, BEARER if body else [], body, within=PATIENCE)
+                await response.read()
+                return response
+
+        issued = await asyncio.gather(*(ask("POST", "/auth/tickets", wish) for _ in range(MANY)))
+        targets = [f"/auth/ping?ticket={response.json()['ticket']}" for response in issued]
+        process.signal(signal.SIGHUP)
+        await until(lambda: _said(process, "configuration reloaded"), "the reload")
+        used = await asyncio.gather(*(ask("GET", target) for target in targets * 2))
+
+        assert Counter(response.status for response in used) == {200: MANY, 401: MANY}
+        assert {response.json()["subject"] for response in used if response.status == 200} == {"tester"}
+        assert await metric(process, 'llm_proxy_auth_failures_total{reason="used_ticket"}') == MANY
+
+
 def _sockets_of(pid: int, port: int) -> list[str]:
     """The connections on *port* that the process has accepted."""
     inodes = set()
