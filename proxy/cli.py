@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy import __version__
+from proxy.doctor import arguments as doctor_arguments
 
 if TYPE_CHECKING:
     from proxy.settings import Address, JwtIssuer, Origin, Settings
@@ -93,6 +94,7 @@ def _add_client_commands(command: Callable[[str, Command, str], argparse.Argumen
     token.add_argument("--issuer", help="which issuer of the configuration signs (default: the first with an HS algorithm)")
     token.add_argument("--audience", help="default: the issuer's")
     token.add_argument("--models", metavar="A,B", help="allow-list, in the issuer's models_claim")
+    doctor_arguments.add_to(command("doctor", _doctor, "find the hop between client and proxy that spoils streams"))
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -260,6 +262,12 @@ def _signed(issuer: JwtIssuer, arguments: argparse.Namespace, ttl: int) -> str:
         # Where the claim is configured, a token without it may use nothing.
         claims[issuer.models_claim] = [name for name in map(str.strip, (arguments.models or "*").split(",")) if name]
     return jwt.encode(claims, issuer.secret.get_secret_value(), algorithm=issuer.algorithms[0])
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from proxy.doctor import command
+
+    return command.run(arguments, os.environ)
 
 
 def _healthcheck(arguments: argparse.Namespace) -> int:

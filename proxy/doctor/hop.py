@@ -1,0 +1,98 @@
+"""Puts the test stream through one hop, and says what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.doctor.arrivals import Seen
+from proxy.doctor.fingerprints import products
+from proxy.doctor.listening import Patience, listen
+from proxy.doctor.target import Target
+from proxy.doctor.verdicts import Kind, Verdict, judge
+from proxy.doctor.wire import Answer, Ask, Unreachable, Wire
+
+EVENTS: Final = "text/event-stream"
+MARGIN: Final = 30.0  # seconds that an answer may take longer than it should
+_NOT_AT_ALL: Final = Patience(whole=0)  # what is refused is not read
+_STATUS: Final = {
+    400: "it does not understand the request",
+    401: "the credential is missing or wrong: --key, or LLM_PROXY_KEY",
+    403: "the credential does not allow this",
+    404: "there is no /test/stream: is this the base URL of the proxy, or of what stands before it?",
+    405: "it does not serve this method there",
+    407: "an HTTP proxy on the way wants a credential of its own",
+    413: "the request is too large for it",
+    426: "it wants another protocol",
+    429: "it serves no more requests of this caller at the moment",
+    502: "it cannot reach what stands behind it",
+    503: "nothing behind it is ready",
+    504: "what stands behind it did not answer in time",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The test stream that every hop is asked for."""
+
+    count: int = 10
+    interval: float = 0.5
+    size: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes where nothing delays it."""
+        return (self.count - 1) * self.interval
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One hop, and how the stream came through it; `seen` is None where there was no answer at all."""
+
+    url: str
+    verdict: Verdict
+    seen: Seen | None = None
+
+    @property
+    def products(self) -> list[str]:
+        """Who has left a sign on the answer."""
+        return [] if self.seen is None else products(self.seen.headers)
+
+
+async def examine(wire: Wire, target: Target, course: Course, ask: Ask | None = None) -> Hop:
+    """Ask *target* for the stream and listen to it. *ask* replaces the request, for streams that are not ours."""
+    asked = ask or Ask(
+        url=target.stream(count=course.count, interval=course.interval, size=course.size), headers=accepting("gzip")
+    )
+    patience = (
+        Patience(whole=60.0) if target.foreign else Patience(silence=MARGIN + course.seconds, whole=MARGIN + course.seconds)
+    )
+    try:
+        async with wire.open(asked, within=patience.head if target.foreign else patience.whole) as answer:
+            reason = refusal(answer)
+            seen = await listen(answer, _NOT_AT_ALL if reason else patience, expected=None if target.foreign else course.count)
+    except Unreachable as exc:
+        return Hop(target.base, Verdict(kind=Kind.REFUSED, reason=str(exc)))
+    if reason:
+        return Hop(target.base, Verdict(kind=Kind.REFUSED, reason=reason), seen)
+    return Hop(target.base, judge(seen), seen)
+
+
+def accepting(*codings: str) -> dict[str, str]:
+    """Return the headers of a client that reads events, in one of these encodings."""
+    return {"Accept": EVENTS, "Accept-Encoding": ", ".join(codings), "User-Agent": "llm-proxy-doctor"}
+
+
+def refusal(answer: Answer) -> str:
+    """Say why an answer is no stream; empty: it is one."""
+    status, kind = answer.status, answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if 300 <= status < 400:
+        place = answer.headers.get("location", "somewhere else")
+        return f"it answers with a redirect ({status}) to {place}: give that address, if it is yours"
+    if status != 200:
+        return f"{_STATUS.get(status, 'it refuses')} (status {status})"
+    if kind in ("text/html", "application/xhtml+xml"):
+        return "a web page came back, not events: this address leads somewhere else"
+    if kind != EVENTS:
+        return f"what came back is {kind or 'of no type'}, not {EVENTS}"
+    return ""

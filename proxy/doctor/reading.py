@@ -1,0 +1,70 @@
+"""Turns the bytes of an answer into arrivals, whatever they are: our own test events, a provider's, compressed ones."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from proxy.doctor.arrivals import Arrival
+from proxy.sse.events import Splitter, parse
+
+_ENDS: Final = frozenset({b"done", b"message_stop", b"response.completed", b"response.incomplete", b"response.failed"})
+_DONE: Final = b"[DONE]"
+_READABLE: Final = frozenset({"", "gzip", "x-gzip", "deflate"})
+
+
+class Reader:
+    """Reads one answer's body. Where it cannot be decoded here, each piece of it counts as an event."""
+
+    def __init__(self, encoding: str = "") -> None:
+        self.arrivals: list[Arrival] = []
+        self.keepalives = 0
+        self.told: Mapping[str, Any] = {}
+        self.done = False
+        self.readable = encoding in _READABLE
+        self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding and self.readable else None
+        self._splitter = Splitter()
+
+    def feed(self, data: bytes, at: float) -> None:
+        """Take bytes that came *at* so many seconds after the request. Raises ValueError where they are not what the head says."""
+        if not self.readable:
+            self.arrivals.append(Arrival(at))
+            return
+        for block in self._splitter.feed(self._plain(data)):
+            self._block(block, at)
+
+    def _plain(self, data: bytes) -> bytes:
+        if self._inflater is None:
+            return data
+        try:
+            return self._inflater.decompress(data)
+        except zlib.error as exc:
+            raise ValueError("the body is not gzip or deflate, as its head says") from exc
+
+    def _block(self, block: bytes, at: float) -> None:
+        event = parse(block)
+        if event is None:
+            self.keepalives += 1
+        elif event.name in _ENDS or event.data == _DONE:
+            self.done = True
+        else:
+            facts = _object(event.data)
+            if not self.arrivals:
+                self.told = facts
+            self.arrivals.append(Arrival(at, _sent(facts)))
+
+
+def _object(data: bytes) -> Mapping[str, Any]:
+    try:
+        value = orjson.loads(data)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _sent(facts: Mapping[str, Any]) -> float | None:
+    elapsed = facts.get("elapsed_ms")
+    return elapsed / 1000 if isinstance(elapsed, int | float) and "n" in facts else None

@@ -1,0 +1,160 @@
+"""`llm-proxy doctor`, from its arguments to its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import ssl
+from pathlib import Path
+
+import pytest
+
+from proxy.doctor import arguments, command
+from proxy.doctor.hop import Course
+from proxy.doctor.paint import Paint
+from proxy.doctor.target import Target
+from proxy.doctor.verdicts import Kind
+from tests.support.certificates import Authority
+from tests.support.components import free_port
+from tests.unit.doctor.serving import DONE, HEAD, serving, tick
+
+Capture = pytest.CaptureFixture[str]
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    arguments.add_to(parser)
+    return parser.parse_args(words)
+
+
+def order(*words: str, **environ: str) -> command.Order:
+    return command.read(parsed(*words), environ)
+
+
+def nowhere() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
+def test_order_has_the_hops_and_the_course() -> None:
+    found = order("http://a", "http://b", "--count", "5", "--interval", "0.1", "--size", "9")
+
+    assert found.targets == [Target("http://a"), Target("http://b")]
+    assert found.course == Course(count=5, interval=0.1, size=9)
+    assert found.ask(found.targets[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "header"),
+    [
+        (("--key", "k1"), {"LLM_PROXY_KEY": "k2"}, "Bearer k1"),
+        ((), {"LLM_PROXY_KEY": "k2"}, "Bearer k2"),
+        (("--key", ""), {"LLM_PROXY_KEY": "k2"}, None),
+        ((), {}, None),
+    ],
+)
+def test_key_is_the_one_that_is_given_or_the_environment_has(
+    words: tuple[str, ...], environ: dict[str, str], header: str | None
+) -> None:
+    assert order("http://a", *words, **environ).headers.get("Authorization") == header
+
+
+def test_more_headers_are_taken_as_they_are() -> None:
+    found = order("http://a", "--header", "x-api-key: k", "--header", "X-Two:a: b")
+
+    assert found.headers == {"x-api-key": "k", "X-Two": "a: b"}
+
+
+def test_foreign_stream_is_asked_for_with_its_body() -> None:
+    found = order("http://a/v1?x=1", "--url-is-stream", "--data", '{"stream": true}')
+    asked = found.ask(found.targets[0])
+
+    assert asked is not None
+    assert (asked.url, asked.method, asked.body) == ("http://a/v1?x=1", "POST", b'{"stream": true}')
+    assert asked.headers["Content-Type"] == "application/json"
+
+
+def test_foreign_stream_without_a_body_is_read() -> None:
+    found = order("http://a/v1", "--url-is-stream")
+    asked = found.ask(found.targets[0])
+
+    assert asked is not None
+    assert (asked.method, "Content-Type" in asked.headers) == ("GET", False)
+
+
+def test_authority_of_a_file_is_trusted_besides_the_systems(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+
+    plain, more = order("http://a").tls, order("http://a", "--cafile", str(authority.path)).tls
+
+    assert len(more.get_ca_certs()) == len(plain.get_ca_certs()) + 1
+    assert more.verify_mode is ssl.CERT_REQUIRED
+
+
+def test_insecure_trusts_everybody() -> None:
+    assert order("http://a", "--insecure").tls.verify_mode is ssl.CERT_NONE
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("ftp://a",), "only http and https"),
+        (("http://a", "--count", "2"), "--count must be 3 to 1000"),
+        (("http://a", "--interval", "0"), "--interval must be"),
+        (("http://a", "--interval", "nan"), "--interval must be"),
+        (("http://a", "--size", "-1"), "--size must be"),
+        (("http://a", "--data", "{}"), "--url-is-stream"),
+        (("http://a", "--header", "no colon"), "cannot be sent"),
+        (("http://a", "--key", "a\nb"), "cannot be sent"),
+        (("http://a", "--cafile", "/nowhere.pem"), "--cafile: No such file or directory"),
+        (("http://a", "--cafile", "/dev/null"), "--cafile: "),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(words: tuple[str, ...], says: str, capsys: Capture) -> None:
+    code = command.run(parsed(*words), {})
+
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    assert said.err.startswith("llm-proxy doctor: ")
+    assert says in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_hop_that_does_not_stream_is_exit_code_1(capsys: Capture) -> None:
+    code = command.run(parsed(nowhere()), {})
+
+    assert code == 1
+    assert "REFUSED  nothing listens there" in capsys.readouterr().out
+
+
+def test_json_is_all_that_is_printed_with_json(capsys: Capture) -> None:
+    code = command.run(parsed(nowhere(), "--json"), {"FORCE_COLOR": "1"})
+
+    said = capsys.readouterr()
+    assert code == 1
+    assert json.loads(said.out)["hops"][0]["verdict"]["word"] == "REFUSED"
+    assert "\x1b" not in said.out
+
+
+def test_colour_is_used_where_it_is_wanted(capsys: Capture) -> None:
+    command.run(parsed(nowhere()), {"FORCE_COLOR": "1"})
+
+    assert "\x1b[1;31m✗ REFUSED\x1b[0m" in capsys.readouterr().out
+
+
+async def test_all_hops_that_stream_are_exit_code_0() -> None:
+    async with serving(HEAD + b"\r\n" + tick(1) + tick(2, 1) + tick(3, 2) + DONE) as server:
+        assert await asyncio.to_thread(command.run, parsed(server.url, "--count", "3"), {}) == 0
+
+
+async def test_each_hop_is_told_as_soon_as_it_is_examined() -> None:
+    said: list[str] = []
+    async with serving(HEAD + b"\r\n" + tick(1) + tick(2, 1) + tick(3, 2) + DONE) as server:
+        ours = order(server.url, server.url, "--count", "3", "--interval", "0.05")
+
+        hops = await command.examined(ours, Paint(colour=False), said.append)
+
+    assert [hop.verdict.kind for hop in hops] == [Kind.STREAMING] * 2
+    assert said[0] == "3 events, one every 0.05 s, through 2 hops: about 200 ms\n"
+    assert sum(line.startswith((" 1 ", " 2 ")) for line in said) == 2
+    assert said[-1] == "Events pass all 2 hops one by one."

@@ -1,0 +1,92 @@
+"""One hop under examination."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.doctor.hop import Course, Hop, examine
+from proxy.doctor.target import parse
+from proxy.doctor.verdicts import Kind
+from proxy.doctor.wire import Ask
+from tests.support.components import free_port
+from tests.unit.doctor.serving import DONE, HEAD, serving, tick, wire
+
+COURSE = Course(count=2, interval=0.25, size=7)
+
+
+async def examined(*said: bytes) -> tuple[Hop, bytes]:
+    async with serving(*said) as server, wire() as it:
+        hop = await examine(it, parse(server.url), COURSE)
+        return hop, server.heads[0]
+
+
+async def test_hop_is_asked_for_the_course() -> None:
+    hop, head = await examined(HEAD + b"Server: nginx\r\n\r\n" + tick(1) + tick(2, 250) + DONE)
+
+    assert head.startswith(b"GET /test/stream?count=2&interval=0.25&size=7 HTTP/1.1\r\n")
+    assert b"Accept-Encoding: gzip" in head
+    assert hop.verdict.kind is not Kind.REFUSED
+    assert hop.products == ["nginx"]
+    assert COURSE.seconds == 0.25
+
+
+async def test_stream_that_lacks_events_is_cut() -> None:
+    hop, _ = await examined(HEAD + b"\r\n" + tick(1))
+
+    assert hop.verdict.kind is Kind.CUT
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\n\r\n", "the credential is missing or wrong: --key, or LLM_PROXY_KEY (status 401)"),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "it cannot reach what stands behind it (status 502)"),
+        (b"HTTP/1.1 418 Teapot\r\n\r\n", "it refuses (status 418)"),
+        (
+            b"HTTP/1.1 301 Moved\r\nLocation: https://x.example/\r\n\r\n",
+            "it answers with a redirect (301) to https://x.example/: give that address, if it is yours",
+        ),
+        (
+            b"HTTP/1.1 307 Temporary\r\n\r\n",
+            "it answers with a redirect (307) to somewhere else: give that address, if it is yours",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>",
+            "a web page came back, not events: this address leads somewhere else",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{}",
+            "what came back is application/json, not text/event-stream",
+        ),
+        (b"HTTP/1.1 200 OK\r\n\r\n{}", "what came back is of no type, not text/event-stream"),
+    ],
+)
+async def test_answer_that_is_no_stream_is_refused_in_one_sentence(said: bytes, reason: str) -> None:
+    hop, _ = await examined(said)
+
+    assert (hop.verdict.kind, hop.verdict.reason) == (Kind.REFUSED, reason)
+    assert hop.seen is not None  # its signs say who refuses
+
+
+async def test_hop_that_cannot_be_reached_is_refused() -> None:
+    async with wire() as it:
+        hop = await examine(it, parse(f"http://127.0.0.1:{free_port()}"), COURSE)
+
+    assert (hop.verdict.kind, hop.seen, hop.products) == (Kind.REFUSED, None, [])
+
+
+async def test_body_of_a_refusal_is_not_waited_for() -> None:
+    async with serving(b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n", stay=True) as server, wire() as it:
+        hop = await examine(it, parse(server.url), COURSE)
+
+    assert hop.verdict.kind is Kind.REFUSED
+
+
+async def test_foreign_stream_is_asked_with_the_request_that_was_given() -> None:
+    async with serving(HEAD + b"\r\ndata: {}\n\ndata: [DONE]\n\n") as server, wire() as it:
+        target = parse(f"{server.url}/v1/chat", foreign=True)
+
+        hop = await examine(it, target, COURSE, Ask(url=target.base, method="POST", body=b"{}"))
+
+        assert hop.verdict.kind is Kind.STREAMING
+        assert server.heads[0].startswith(b"POST /v1/chat HTTP/1.1\r\n")

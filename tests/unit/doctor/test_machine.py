@@ -1,0 +1,39 @@
+"""The report for machines."""
+
+from __future__ import annotations
+
+import json
+
+from proxy.doctor.hop import Hop
+from proxy.doctor.machine import report
+from proxy.doctor.verdicts import Kind, Verdict
+from tests.unit.doctor.sights import HELD, hop, through
+
+REFUSED = Hop("http://c", Verdict(kind=Kind.REFUSED, reason="nothing listens there"))
+
+
+def test_report_has_everything_and_is_json() -> None:
+    hops = [hop(), hop("http://b", times=HELD, headers=through("nginx"))]
+
+    found = json.loads(json.dumps(report(hops, streaming=False)))
+
+    assert found["streaming"] is False
+    assert [each["verdict"]["word"] for each in found["hops"]] == ["STREAMING", "BUFFERED"]
+    assert found["hops"][1]["verdict"]["at_ms"] == 1600
+    assert found["hops"][1]["answer"]["delays_ms"] == [1500, 1000, 500, 0]
+    assert found["hops"][0]["answer"]["first_event_ms"] == 10
+    assert found["blame"]["hop"] == 2
+    assert found["blame"]["fix"]["product"] == "nginx"
+    assert found["notes"] == []
+
+
+def test_hop_without_an_answer_has_its_reason() -> None:
+    found = report([REFUSED], streaming=False)
+
+    assert found["hops"][0]["answer"] is None
+    assert found["hops"][0]["verdict"]["reason"] == "nothing listens there"
+    assert found["blame"] == {"hop": 1, "fix": None}
+
+
+def test_good_end_blames_nobody() -> None:
+    assert report([hop()], streaming=True)["blame"] is None

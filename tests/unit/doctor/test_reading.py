@@ -1,0 +1,88 @@
+"""Bytes of a body as arrivals."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+
+from proxy.doctor.arrivals import Arrival
+from proxy.doctor.reading import Reader
+
+TICK = b'event: tick\nid: 1\ndata: {"n":1,"of":2,"elapsed_ms":250.0,"http":"1.1"}\n\n'
+DONE = b"event: done\ndata: {}\n\n"
+
+
+def test_event_of_ours_says_when_it_was_sent() -> None:
+    reader = Reader()
+
+    reader.feed(TICK[:20], at=1.0)
+    reader.feed(TICK[20:] + TICK, at=2.0)
+
+    assert reader.arrivals == [Arrival(2.0, 0.25)] * 2
+    assert reader.told["http"] == "1.1"
+    assert not reader.done
+
+
+def test_comments_are_counted_and_are_no_events() -> None:
+    reader = Reader()
+
+    reader.feed(b": keepalive\n\n: keepalive\n\n" + TICK, at=1.0)
+
+    assert (reader.keepalives, len(reader.arrivals)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        DONE,
+        b"data: [DONE]\n\n",
+        b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+        b"event: response.completed\ndata: {}\n\n",
+    ],
+)
+def test_last_event_of_any_api_is_known(last: bytes) -> None:
+    reader = Reader()
+
+    reader.feed(b"data: {}\n\n" + last, at=1.0)
+
+    assert reader.done
+    assert reader.arrivals == [Arrival(1.0)]
+
+
+@pytest.mark.parametrize(
+    "data", [b"data: hello\n\n", b"data: [1]\n\n", b'data: {"elapsed_ms": 5}\n\n', b'data: {"n": 1, "elapsed_ms": "5"}\n\n']
+)
+def test_foreign_event_says_nothing_of_its_time(data: bytes) -> None:
+    reader = Reader()
+
+    reader.feed(data, at=3.0)
+
+    assert reader.arrivals == [Arrival(3.0)]
+
+
+@pytest.mark.parametrize(("coding", "packed"), [("gzip", gzip.compress(TICK + DONE)), ("deflate", zlib.compress(TICK + DONE))])
+def test_compressed_events_are_read(coding: str, packed: bytes) -> None:
+    reader = Reader(coding)
+
+    reader.feed(packed[:5], at=1.0)
+    reader.feed(packed[5:], at=2.0)
+
+    assert reader.arrivals == [Arrival(2.0, 0.25)]
+    assert reader.done
+
+
+def test_what_is_not_compressed_as_it_says_is_an_error() -> None:
+    with pytest.raises(ValueError, match="the body is not gzip"):
+        Reader("gzip").feed(TICK, at=1.0)
+
+
+def test_of_an_encoding_that_cannot_be_read_each_piece_counts() -> None:
+    reader = Reader("br")
+
+    reader.feed(b"\x8b\x00", at=1.0)
+    reader.feed(b"\x8b\x00", at=2.0)
+
+    assert not reader.readable
+    assert reader.arrivals == [Arrival(1.0), Arrival(2.0)]

@@ -1,0 +1,55 @@
+"""Addresses as they are typed."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.doctor.target import Target, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "base"),
+    [
+        ("http://proxy:8080", "http://proxy:8080"),
+        ("https://chat.example.com/", "https://chat.example.com"),
+        ("proxy:8080", "http://proxy:8080"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("https://x.example/llm/", "https://x.example/llm"),
+        ("https://x.example/llm/test/stream", "https://x.example/llm"),
+    ],
+)
+def test_base_is_what_the_paths_are_added_to(text: str, base: str) -> None:
+    target = parse(text)
+
+    assert target == Target(base)
+    assert target.stream(count=3, interval=0.5) == f"{base}/test/stream?count=3&interval=0.5"
+    assert target.departure("r1") == f"{base}/test/departures/r1"
+
+
+def test_foreign_stream_is_asked_as_it_is() -> None:
+    target = parse("https://api.example.com/v1/chat?x=%2F#part", foreign=True)
+
+    assert target.stream(count=3) == "https://api.example.com/v1/chat?x=%2F"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ftp://x", "only http and https"),
+        ("http://", "no host"),
+        ("http://:80", "no host"),
+        ("http://x:port", "no URL"),
+        ("http://x:99999", "no URL"),
+        ("http://x:0", "port 0"),
+        ("http://[::1", "no URL"),
+        ("http://me:secret@x", "no credential"),
+        ("http://x/ y", "printable"),
+        ("http://x/?count=3", "without a query"),
+        ("", "no host"),
+    ],
+)
+def test_wrong_address_is_refused_in_one_sentence(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as refused:
+        parse(text)
+
+    assert "secret" not in str(refused.value)
