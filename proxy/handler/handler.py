@@ -42,6 +42,7 @@ from proxy.handler.plans import Plan
 from proxy.handler.pricing import cost_usd
 from proxy.handler.recorder import Recorder
 from proxy.handler.runtime import Current
+from proxy.handler.stream_check import stream_check
 from proxy.handler.surface import Match
 from proxy.handler.trial import trial
 from proxy.headers import noted, request_id_from, validate_framing, validate_target
@@ -152,6 +153,8 @@ class Handler:
         if match.page == "health":
             return self._health(call)
         self._lifecycle.admit(call)
+        if match.page == "stream-check":
+            return stream_check(call)
         if not (match.page in ("test", "departure") and runtime.settings.diagnostics.public):
             await self._authenticate(call)
         call.query = query

@@ -26,7 +26,7 @@ class Match:
     `parts` are the placeholders of an endpoint's path, percent-decoded; `canonical` is where the API itself has it.
     """
 
-    page: str  # model, models, upstream, health, ping, test, departure, tickets, stop
+    page: str  # model, models, upstream, health, ping, test, departure, stream-check, tickets, stop
     route: str  # the endpoint's word in metrics and logs
     dialect: Dialect
     api: str = ""
@@ -53,6 +53,7 @@ class Surface:
             (b"/healthz", "health"),
             (b"/auth/ping", "ping"),
             (b"/test/stream", "test"),
+            (b"/stream-check", "stream-check"),
             *((path, "models") for path in MODELS),
         )
         for path, page in pages:

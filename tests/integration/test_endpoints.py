@@ -355,6 +355,16 @@ async def test_test_stream_is_public_only_where_the_settings_say_so(upstream: Up
         assert response.status == status
 
 
+async def test_page_that_checks_streams_is_there_for_anybody_and_kept_by_browsers(upstream: Upstream) -> None:
+    async with open_house(settings(upstream.url)) as house:
+        page = await look(house, "/stream-check?count=5&interval=1", [])
+        again = await look(house, "/stream-check", [("If-None-Match", page.header("etag") or "")])
+
+        assert (page.status, page.header("content-type")) == (200, "text/html; charset=utf-8")
+        assert page.body.startswith(b"<!doctype html>")
+        assert (again.status, bytes(again.body)) == (304, b"")
+
+
 async def test_body_of_a_test_stream_is_measured(upstream: Upstream) -> None:
     async with open_house(settings(upstream.url)) as house, house.client() as client:
         response = await client.request("POST", "/test/stream?count=1", BEARER, b"x" * 5000)

@@ -462,6 +462,17 @@ async def test_slot_of_a_subject_is_given_back_after_each_request(upstream: Upst
     assert statuses == [400, 400, 200, 200]
 
 
+@pytest.mark.parametrize("headers", [[], [("Authorization", "Bearer lp_wrong")]])
+async def test_page_that_checks_streams_is_public_though_the_stream_is_not(house: House, headers: list[tuple[str, str]]) -> None:
+    page = await ask(house, "GET", "/stream-check?count=5", headers)
+    recorded = await record(house)
+    stream = await ask(house, "GET", "/test/stream?count=1", headers)
+
+    assert (page.status, stream.status) == (200, 401)
+    assert page.header("content-security-policy")
+    assert (recorded["route"], recorded["outcome"]) == ("stream-check", "completed")
+
+
 @pytest.mark.parametrize(("public", "status"), [(True, 200), (False, 401)])
 async def test_stream_that_proves_the_path_is_public_only_on_demand(upstream: Upstream, public: bool, status: int) -> None:
     async with open_house(settings(upstream.url, diagnostics={"public": public})) as house:

@@ -72,7 +72,14 @@ def test_placeholder_is_never_empty_and_never_two_segments(path: bytes) -> None:
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 @pytest.mark.parametrize(
-    ("path", "page"), [(b"/healthz", "health"), (b"/auth/ping", "ping"), (b"/test/stream", "test"), (b"/v1/models", "models")]
+    ("path", "page"),
+    [
+        (b"/healthz", "health"),
+        (b"/auth/ping", "ping"),
+        (b"/test/stream", "test"),
+        (b"/stream-check", "stream-check"),
+        (b"/v1/models", "models"),
+    ],
 )
 def test_own_page_is_read_with_get_and_head(method: bytes, path: bytes, page: str) -> None:
     match = Surface().match(method, path)
