@@ -82,6 +82,8 @@ class ChatEndpointDialect(OpenAiDialect):
         message = self._message(values.get(self._config.message_field))
         chat_id = self._chat_id(values) or params["request_id"]
         told = {"message": message, "chat_id": chat_id, "model": self._config.model}
+        if params["method"] == "GET" and self.stream_framing is Framing.EVENTS:
+            told["stream_id"] = params["request_id"]  # EventSource shows no headers
         return RequestView(model=self._config.model, stream=True, values=told)
 
     def observer(self, view: RequestView) -> Observer:

@@ -22,15 +22,16 @@ from proxy.translate.asked_usage import AskedUsage
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an endpoint tells besides the text: to whom, about which model, and what it cost."""
+    """What an endpoint tells besides the text: to whom, about which model, what it cost, and the stream's own name if it has one."""
 
     chat_id: str
     model: str
     cost: Callable[[Usage], float | None]
+    stream_id: str = ""
 
 
 class MessageAsChat(Translator):
-    """One endpoint's message as a chat request; `values` hold `message` and `chat_id`, read by its dialect."""
+    """One endpoint's message as a chat request; `values` hold `message`, `chat_id` and maybe `stream_id`, read by its dialect."""
 
     target = "chat"
 
@@ -43,7 +44,7 @@ class MessageAsChat(Translator):
         messages = [{"role": "system", "content": self._system}] if self._system else []
         messages.append({"role": "user", "content": source.values["message"]})
         body = {"model": source.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
-        told = Told(source.values["chat_id"], source.values["model"], source.cost)
+        told = Told(source.values["chat_id"], source.values["model"], source.cost, source.values.get("stream_id", ""))
         back = AskedUsage() if self._style is None else ChatToEvents(self._style, told)
         return Translated(path=b"/v1/chat/completions", body=orjson.dumps(body), back=back)
 
@@ -69,14 +70,19 @@ class ChatToEvents(Back):
 
 
 class Telling(EventTranslator):
-    """One answer. It ends where the upstream says `[DONE]`, or that its only choice is finished and closes in good order."""
+    """One answer. It ends where the upstream says `[DONE]`, or that its only choice is finished and closes in good order.
 
-    __slots__ = ("_ended", "_finish", "_shape", "_splitter", "_started", "_style", "_told")
+    A stream with a name says it as the `id` of its first event: an EventSource that connects again by itself repeats that, so that
+    an answer which has begun is not given twice.
+    """
+
+    __slots__ = ("_ended", "_finish", "_id", "_shape", "_splitter", "_started", "_style", "_told")
 
     def __init__(self, style: Style, told: Told) -> None:
         super().__init__()
         self._style = style
         self._told = told
+        self._id = b"id: %b\n" % told.stream_id.encode() if told.stream_id else b""
         self._splitter = Splitter()
         self._shape: Shape | None = None
         self._started = False
@@ -84,10 +90,17 @@ class Telling(EventTranslator):
         self._ended = False
 
     def feed(self, data: bytes) -> bytes:
-        return b"".join([self._block(block) for block in self._splitter.feed(data)])
+        told = b"".join([self._block(block) for block in self._splitter.feed(data)])
+        return self._named(told) if self._id else told
 
     def end(self, *, clean: bool) -> bytes:
-        return self._end() if clean and self._finish else b""
+        return self._named(self._end()) if clean and self._finish else b""
+
+    def _named(self, told: bytes) -> bytes:
+        if not told:
+            return b""
+        name, self._id = self._id, b""
+        return name + told
 
     def _block(self, block: bytes) -> bytes:
         if self._ended:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from proxy.errors import Kind, ProxyError
+from proxy.errors import Kind, ProxyError, Stopped
 
 
 class Apology(NamedTuple):
@@ -17,6 +17,7 @@ class Apology(NamedTuple):
 OVERLOADED: Final = Apology("Overloaded, please try again soon.", "RATE_LIMIT")
 LATE: Final = Apology("The answer took too long, please try again.", "TIMEOUT")
 FAILED: Final = Apology("Something went wrong, please try again.", "SERVER_ERROR")
+STOPPED: Final = Apology(Stopped.public, "STOPPED")
 
 _BY_KIND: Final = {Kind.RATE_LIMIT: OVERLOADED, Kind.OVERLOADED: OVERLOADED, Kind.TIMEOUT: LATE}
 _BY_STATUS: Final = {408: LATE, 429: OVERLOADED, 503: OVERLOADED, 504: LATE, 529: OVERLOADED}
@@ -24,7 +25,7 @@ _BY_STATUS: Final = {408: LATE, 429: OVERLOADED, 503: OVERLOADED, 504: LATE, 529
 
 def of_failure(error: ProxyError) -> Apology:
     """Return what to say about a failure of ours or of an upstream's."""
-    return _BY_KIND.get(error.kind, FAILED)
+    return STOPPED if isinstance(error, Stopped) else _BY_KIND.get(error.kind, FAILED)
 
 
 def of_status(status: int) -> Apology:

@@ -232,6 +232,8 @@ class Handler:
 
     async def _model(self, call: Call, match: Match) -> Sent:
         runtime, exchange = call.runtime, call.exchange
+        if call.method == b"GET" and call.request.headers.get("Last-Event-ID"):
+            return pages.no_more(call)
         if not call.take_body(runtime.settings.limits, runtime.bodies):
             await call.read_body(runtime.settings.limits, runtime.bodies)
         if call.header(b"content-encoding") not in (None, "identity"):

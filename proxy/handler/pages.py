@@ -18,6 +18,15 @@ def answer_json(call: Call, status: int, value: object) -> Sent:
     return call.downstream.answer(status, [*JSON, *call.response_headers], orjson.dumps(value))
 
 
+def no_more(call: Call) -> Sent:
+    """Turn away an EventSource that was cut and connects again by itself: it would get, and cost, the whole answer once more.
+
+    Only a 204 makes it stop in silence (WHATWG HTML, 9.2.3).
+    """
+    call.exchange.status = 204
+    return call.downstream.answer(204, call.response_headers, b"")
+
+
 def health(call: Call, *, serving: bool) -> Sent:
     """Answer a load balancer: 200, or 503 while the process is about to stop."""
     return answer_json(call, 200 if serving else 503, {"status": "ok" if serving else "draining"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -43,8 +44,8 @@ def events(response: Response) -> list[tuple[str, dict[str, Any]]]:
 def _events(body: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
     for block in body.split(b"\n\n"):
         if block and not block.startswith(b":"):
-            name, _, data = block.partition(b"\n")
-            yield name.removeprefix(b"event: ").decode(), json.loads(data.removeprefix(b"data: "))
+            name, _, data = block.partition(b"event: ")[2].partition(b"\n")  # before it there may be an id
+            yield name.decode(), json.loads(data.removeprefix(b"data: "))
 
 
 async def test_an_answer_comes_as_tokens_and_says_what_it_cost() -> None:
@@ -130,6 +131,52 @@ async def test_a_browser_asks_with_the_query_and_nothing_of_it_is_forwarded_or_l
         assert (seen.method, seen.target) == ("POST", b"/v1/chat/completions")
         assert json.loads(seen.body)["messages"] == [{"role": "user", "content": "café canary"}]
         assert "canary" not in house.log_text()
+
+
+async def test_an_eventsource_that_comes_back_by_itself_is_not_answered_twice() -> None:
+    """Its browser would connect again after every end, good or bad, with the `id` of the last event it has seen."""
+    async with Upstream() as upstream, open_house(serving(upstream.url)) as house:
+        upstream.script(GOOD)
+        asked = f"{PATH}?message=hi"
+        first = await look(house, asked)
+        name = (first.header("x-request-id") or "").encode()
+
+        again = await look(house, asked, [*BEARER, ("Last-Event-ID", name.decode())])
+
+        assert bytes(first.body).startswith(CONNECTED + b"id: %b\nevent: token\n" % name)
+        assert (again.status, bytes(again.body), again.header("content-length")) == (204, b"", None)
+        assert len(upstream.requests) == 1
+        assert [record["outcome"] for record in await house.records(2)] == ["completed", "completed"]
+
+
+async def test_keepalives_behind_a_name_bring_no_empty_line() -> None:
+    async with Upstream() as upstream, open_house(serving(upstream.url)) as house, house.client() as client:
+        upstream.script(stream(TOKEN, Gate("more"), TOKEN, DONE))
+
+        response = await client.request("GET", f"{PATH}?message=hi", BEARER)
+        await response.read_until(b'"}\n\n: heartbeat ')
+        upstream.open("more")
+        await response.read()
+
+        assert re.search(rb": heartbeat \d+\nevent: token", bytes(response.body))
+
+
+async def test_a_stream_that_its_reader_stops_says_so() -> None:
+    async with Upstream() as upstream, open_house(serving(upstream.url)) as house, house.client() as client:
+        upstream.script(stream(TOKEN, Hang()))
+        response = await client.request("POST", PATH, BEARER, b'{"message":"hi"}')
+        await response.read_until(b"Hi")
+
+        stopped = await look(house, f"/streams/{response.header('x-request-id')}", method="DELETE")
+        await response.read()
+
+        assert stopped.status == 200
+        assert events(response)[1:] == [
+            ("error", {"message": "The answer was stopped on request.", "code": "STOPPED"}),
+            ("done", {"finish_reason": "error", "code": "STOPPED"}),
+        ]
+        outcomes = {record["route"]: record["outcome"] for record in await house.records(2)}
+        assert outcomes == {f"chat:{PATH}": "client_gone", "stop": "completed"}
 
 
 @pytest.mark.parametrize(

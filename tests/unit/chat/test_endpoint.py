@@ -37,6 +37,18 @@ def test_a_message_may_come_in_the_query() -> None:
     assert view.values["message"] == "café"
 
 
+@pytest.mark.parametrize(
+    ("method", "events", "named"), [("GET", "token", True), ("GET", "ndjson", False), ("POST", "token", False)]
+)
+def test_only_a_stream_for_eventsource_has_a_name(method: str, events: str, named: bool) -> None:
+    """Others see it in a header; and some, httpx-sse among them, take comments for events once they have seen an `id`."""
+    asked = {"method": method, "query": "message=hi", "request_id": "r1"}
+
+    view = dialect(events=events).read_request(b'{"message":"hi"}', asked)
+
+    assert view.values.get("stream_id") == ("r1" if named else None)
+
+
 @pytest.mark.parametrize("message", [None, "", " ", 1, ["hi"], "x" * 10])
 def test_a_bad_message_is_refused_by_its_name(message: Any) -> None:
     with pytest.raises(BadRequest) as refused:

@@ -21,8 +21,8 @@ USED = b'event: usage\ndata: {"tokens_in":3,"tokens_out":5,"cost_usd":0.5,"model
 END = b'event: done\ndata: {"finish_reason":"stop"}\n\n'
 
 
-def asked(style: str = "token", system: str | None = None) -> Translated:
-    values = {"message": "hi", "chat_id": "c1", "model": "public"}
+def asked(style: str = "token", system: str | None = None, **more: str) -> Translated:
+    values = {"message": "hi", "chat_id": "c1", "model": "public", **more}
     source = Source(values=values, model="theirs", stream=True, request_id="r1", now=1, cost=lambda usage: 0.5)
     return MessageAsChat("chat:/x", STYLES.get(style), system).request(source)
 
@@ -60,6 +60,19 @@ def test_tokens_are_told_in_the_call_that_brings_them_and_usage_and_end_at_the_e
 
     assert [events.feed(read) for read in (ROLE, TOKEN, TOKEN, FINISH, USAGE, DONE)] == [b"", SAID, SAID, b"", b"", USED + END]
     assert events.usage == Usage(3, 5)
+
+
+@pytest.mark.parametrize("reads", [[ROLE, TOKEN, TOKEN, DONE], [ROLE + TOKEN + TOKEN + DONE]])
+def test_the_first_event_says_the_name_of_a_stream_that_has_one(reads: list[bytes]) -> None:
+    events = asked(stream_id="r1").back.events()
+
+    assert b"".join(events.feed(read) for read in reads) == b"id: r1\n" + SAID * 2 + END
+
+
+def test_an_end_that_is_the_first_event_says_the_name() -> None:
+    events = asked(stream_id="r1").back.events()
+
+    assert (events.feed(FINISH), events.end(clean=True)) == (b"", b"id: r1\n" + END)
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=10))

@@ -5,13 +5,22 @@ from typing import Any
 import pytest
 
 from proxy.chat import words
-from proxy.chat.words import FAILED, LATE, OVERLOADED, Apology
-from proxy.errors import ClientStalled, Expired, InternalError, ProxyError, UpstreamBusy, UpstreamErrorEvent, UpstreamStalled
+from proxy.chat.words import FAILED, LATE, OVERLOADED, STOPPED, Apology
+from proxy.errors import (
+    ClientStalled,
+    Expired,
+    InternalError,
+    ProxyError,
+    Stopped,
+    UpstreamBusy,
+    UpstreamErrorEvent,
+    UpstreamStalled,
+)
 
 
 @pytest.mark.parametrize(
     ("error", "apology"),
-    [(UpstreamBusy(), OVERLOADED), (UpstreamErrorEvent(), OVERLOADED), (UpstreamStalled(), LATE), (Expired(), LATE), (ClientStalled(), LATE), (InternalError(), FAILED)],
+    [(UpstreamBusy(), OVERLOADED), (UpstreamErrorEvent(), OVERLOADED), (UpstreamStalled(), LATE), (Expired(), LATE), (ClientStalled(), LATE), (InternalError(), FAILED), (Stopped(), STOPPED)],
 )  # fmt: skip
 def test_a_failure_has_its_sentence(error: ProxyError, apology: Apology) -> None:
     assert words.of_failure(error) == apology
@@ -40,6 +49,6 @@ def test_an_error_in_a_stream_is_told_by_its_code_and_type_only(error: Any, apol
 
 
 def test_sentences_are_for_people_and_codes_for_programs() -> None:
-    for apology in (OVERLOADED, LATE, FAILED):
+    for apology in (OVERLOADED, LATE, FAILED, STOPPED):
         assert apology.message.endswith(".")
         assert apology.code.isupper()
