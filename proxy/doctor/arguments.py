@@ -23,13 +23,14 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", help="the credential, as a bearer token (default: $LLM_PROXY_KEY)")
     parser.add_argument("--header", metavar="NAME:VALUE", action="append", default=[], help="one more header; may be repeated")
     parser.add_argument("--json", action="store_true", help="one JSON object, for machines")
-    _add_course(parser.add_argument_group("the stream"))
+    _add_course(parser)
     trust = parser.add_argument_group("TLS").add_mutually_exclusive_group()
     trust.add_argument("--cafile", metavar="FILE", help="certificates of authorities to trust, besides the system's")
     trust.add_argument("--insecure", action="store_true", help="trust every certificate")
 
 
-def _add_course(course: argparse._ArgumentGroup) -> None:
+def _add_course(parser: argparse.ArgumentParser) -> None:
+    course = parser.add_argument_group("the stream")
     course.add_argument("--count", type=int, default=10, metavar="N", help="events, 3 to 1000 (default: %(default)s)")
     course.add_argument("--interval", type=float, default=0.5, metavar="S", help="seconds between two (default: %(default)s)")
     course.add_argument("--size", type=int, default=0, metavar="BYTES", help="padding of each event (default: %(default)s)")

@@ -78,6 +78,4 @@ def shown(headers: Headers) -> dict[str, str]:
 def lost(headers: Headers) -> list[str]:
     """Return the names of the proxy's headers that did not arrive as they were sent."""
     eaten = frozenset[str]().union(*(CONSUMED.get(product, frozenset()) for product in products(headers)))
-    return [
-        name for name, part in EXPECTED.items() if name not in eaten and (name not in headers or part not in headers[name])
-    ]
+    return [name for name, part in EXPECTED.items() if name not in eaten and (name not in headers or part not in headers[name])]

@@ -41,6 +41,7 @@ CADDY: Final = """
 :{port} {{
   bind {host}
   {tls}
+  {site}
   reverse_proxy {houses} {{
     {options}
   }}
@@ -75,14 +76,22 @@ async def nginx(folder: Path, house: House, *, location: str = "", upstream: str
 
 
 @asynccontextmanager
-async def caddy(folder: Path, *houses: House, options: str = "", certificate: Certificate | None = None) -> AsyncIterator[Front]:
-    """Run Caddy in front of *houses*, with nothing but its defaults, these options of `reverse_proxy`, and TLS if wanted."""
+async def caddy(
+    folder: Path,
+    *houses: House,
+    name: str = "caddy",
+    options: str = "",
+    site: str = "",
+    certificate: Certificate | None = None,
+) -> AsyncIterator[Front]:
+    """Run Caddy in front of *houses*, with nothing but its defaults, these options of `reverse_proxy`, directives, and TLS if wanted."""
     port = free_port()
     config = folder / "Caddyfile"
     tls = "" if certificate is None else f"tls {certificate.chain} {certificate.key}"
-    config.write_text(CADDY.format(port=port, host=HOST, tls=tls, houses=" ".join(map(address, houses)), options=options))
+    text = CADDY.format(port=port, host=HOST, tls=tls, site=site, houses=" ".join(map(address, houses)), options=options)
+    config.write_text(text)
     home = {name: str(folder) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
-    command: list[str | Path] = [require("caddy"), "run", "--config", config, "--adapter", "caddyfile"]
+    command: list[str | Path] = [require(name), "run", "--config", config, "--adapter", "caddyfile"]
     async with Program(command, port=port, log=folder / "caddy.log", env=home):
         yield Front(port)
 

@@ -23,7 +23,7 @@ PING: Final = "/auth/ping"
 NARROW: Final = "lp_test_narrow_0123456789abcdefghij"
 LIMITED: Final = [("X-Api-Key", NARROW)]
 SITE: Final = ("Origin", "https://app.example")
-KEYS: Final = [
+KEYS: Final[list[dict[str, Any]]] = [
     {"id": "tester", "sha256": hashlib.sha256(KEY.encode()).hexdigest()},
     {"id": "narrow", "sha256": hashlib.sha256(NARROW.encode()).hexdigest(), "models": ["other"], "max_streams": 1},
 ]
