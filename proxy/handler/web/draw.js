@@ -71,12 +71,14 @@ function expected(seen, x) {
 function ways(seen, x) {
   const sent = departures(seen);
   const late = delays(seen);
-  return seen.arrived.flatMap((at, index) => {
-    const kind = late[index] > Math.max(TOGETHER, seen.interval / WIDE) ? "late" : "timely";
+  const isLate = (index) => late[index] > Math.max(TOGETHER, seen.interval / WIDE);
+  const order = [...seen.arrived.keys()].sort((one, other) => isLate(one) - isLate(other)); // the late ones stay to be seen
+  return order.flatMap((index) => {
+    const [from, to, kind] = [x(sent[index]), x(seen.arrived[index]), isLate(index) ? "late" : "timely"];
     return [
-      line(x(sent[index]), SENT_Y, x(at), ARRIVED_Y, `way ${kind}`),
-      shape("circle", { cx: x(sent[index]), cy: SENT_Y, r: 3, class: "sent" }),
-      shape("circle", { cx: x(at), cy: ARRIVED_Y, r: 4.5, class: `arrival ${kind}` }),
+      line(from, SENT_Y, to, ARRIVED_Y, `way ${kind}`),
+      shape("circle", { cx: from, cy: SENT_Y, r: 3, class: "sent" }),
+      shape("circle", { cx: to, cy: ARRIVED_Y, r: 4.5, class: `arrival ${kind}` }),
     ];
   });
 }

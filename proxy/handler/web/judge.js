@@ -5,8 +5,8 @@
 const TOGETHER = 50; // events so near to each other came at once
 const MOST_OF_IT = 0.8; // of the sending, before the first event came: all of it was held back
 const SPREAD = 200; // events that were sent in less are no test
-const WIDE = 2; // times the gap with which an event was sent: something held it back
-const NARROW = 0.2; // … and it came together with the one before it
+const NARROW = 0.2; // of the gap with which an event was sent: it came together with the one before it …
+const WIDE = 1.5; // … which something held back, if its own gap was so many times the sender's; bursts of two come near to 2
 
 const GRAVITY = ["STREAMING", "COALESCED", "BUFFERED", "CUT", "REFUSED"];
 
@@ -37,10 +37,13 @@ function isBuffered({ arrived, sent }) {
 
 function isCoalesced(seen) {
   const gaps = gapsOf(seen);
-  // what waits before the first event waits as any other: a compressor that collects its first bytes shows nowhere else
-  const start = { arrived: seen.arrived[0] - seen.sent[0], sent: gaps[0]?.sent };
   const held = ({ arrived, sent }) => arrived > Math.max(WIDE * sent, TOGETHER);
-  return [start, ...gaps].some(held) && gaps.some(({ arrived, sent }) => arrived < NARROW * sent);
+  return [...startOf(seen), ...gaps].some(held) && gaps.some(({ arrived, sent }) => arrived < NARROW * sent);
+}
+
+/** Return the wait for the first event as a gap: a compressor that collects its first bytes shows nowhere else. */
+function startOf({ arrived, sent }) {
+  return sent.at(-1) - sent[0] < SPREAD ? [] : [{ arrived: arrived[0] - sent[0], sent: sent[1] - sent[0] }];
 }
 
 function gapsOf({ arrived, sent }) {

@@ -1,0 +1,318 @@
+"""The page that checks streams, in a real Chromium: what it says of real servers in front, and what it may not do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.e2e.browser import Page, PageError, open_page
+from tests.e2e.front import Front, caddy, nginx
+from tests.e2e.parts import demo
+from tests.support.house import KEY, House, open_house
+
+pytestmark = pytest.mark.component("chromium")
+
+QUICK: Final = "count=6&interval=0.2"
+TOLD: Final = """() => {
+    const text = id => document.getElementById(id).textContent;
+    const lanes = [...document.querySelectorAll(".lane")].map(lane => ({
+        title: lane.querySelector("h2").textContent, word: lane.dataset.word ?? "", note: lane.querySelector(".note").textContent,
+        facts: Object.fromEntries([...lane.querySelectorAll(".facts div")].map(fact => [...fact.children].map(each => each.textContent))),
+    }));
+    return { word: text("word"), says: text("says"), cause: text("cause"), fix: text("fix"), report: text("report"), lanes };
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What the page shows of one stream."""
+
+    title: str
+    word: str
+    note: str
+    facts: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the page shows at the end."""
+
+    word: str
+    says: str
+    cause: str
+    fix: str
+    report: str
+    lanes: list[Lane]
+
+
+async def told(page: Page) -> Told:
+    """Wait until the page is done and return what it shows."""
+    await page.until("!document.getElementById('telling').hidden")
+    shown = await page.run(TOLD)
+    return Told(**{**shown, "lanes": [Lane(**lane) for lane in shown["lanes"]]})
+
+
+async def check(page: Page, url: str, *, secret: str = "") -> Told:
+    """Open the page at *url*, type the credential if there is one, press Enter, and return what the page tells at the end."""
+    await page.go(url)
+    if secret:
+        await page.write(secret)  # that is where the focus is
+    await page.press("Enter")
+    return await told(page)
+
+
+def address(place: House | Front, query: str = QUICK) -> str:
+    """Return where the page is."""
+    port = place.port if isinstance(place, Front) else place.server.address[1]
+    return f"http://127.0.0.1:{port}/stream-check?{query}"
+
+
+@pytest.fixture
+async def public() -> AsyncIterator[House]:
+    """A proxy whose test stream needs no credential."""
+    async with open_house(demo(diagnostics={"public": True})) as house:
+        yield house
+
+
+@pytest.fixture
+async def page(chromium: str) -> AsyncIterator[Page]:
+    async with open_page(chromium) as opened:
+        yield opened
+
+
+# What it says of the servers in front.
+
+
+Opener = Callable[[Path, House], AbstractAsyncContextManager[House | Front]]
+
+
+@asynccontextmanager
+async def nothing(_: Path, house: House) -> AsyncIterator[House]:
+    """The proxy alone."""
+    yield house
+
+
+def buffering(folder: Path, house: House) -> AbstractAsyncContextManager[Front]:
+    return nginx(folder, house, location="proxy_ignore_headers X-Accel-Buffering;")
+
+
+def unbuffered(folder: Path, house: House) -> AbstractAsyncContextManager[Front]:
+    return nginx(folder, house, location="proxy_buffering off;")
+
+
+def encoding(folder: Path, house: House) -> AbstractAsyncContextManager[Front]:
+    return caddy(folder, house, site="encode gzip zstd")
+
+
+def encoding_today(folder: Path, house: House) -> AbstractAsyncContextManager[Front]:
+    return caddy(folder, house, name="caddy-current", site="encode gzip zstd")
+
+
+@pytest.mark.parametrize(
+    ("opener", "words", "fix"),
+    [
+        pytest.param(nothing, ["STREAMING"] * 3, "", id="alone"),
+        pytest.param(caddy, ["STREAMING"] * 3, "", id="caddy", marks=pytest.mark.component("caddy")),
+        pytest.param(unbuffered, ["STREAMING"] * 3, "", id="nginx-unbuffered", marks=pytest.mark.component("nginx")),
+        pytest.param(
+            buffering,
+            ["BUFFERED", "BUFFERED", "COALESCED"],
+            "proxy_buffering off",
+            id="nginx-buffering",
+            marks=pytest.mark.component("nginx"),
+        ),
+        pytest.param(
+            encoding, ["STREAMING", "STREAMING", "BUFFERED"], "encode", id="caddy-encode", marks=pytest.mark.component("caddy")
+        ),
+        pytest.param(
+            encoding_today, ["STREAMING"] * 3, "", id="caddy-today-encode", marks=pytest.mark.component("caddy-current")
+        ),
+    ],
+)
+async def test_verdict_is_true_and_names_what_mends_it(
+    page: Page, public: House, tmp_path: Path, opener: Opener, words: list[str], fix: str
+) -> None:
+    """The third stream has events large enough for compressors; nginx buffers 4 KiB at a time."""
+    async with opener(tmp_path, public) as place:
+        seen = await check(page, address(place))
+
+    assert [lane.word for lane in seen.lanes] == words
+    assert seen.word == max(words, key=["STREAMING", "COALESCED", "BUFFERED"].index)
+    assert fix in seen.fix
+    assert bool(seen.cause) == bool(fix)
+    assert page.printed == []
+
+
+@pytest.mark.component("nginx")
+async def test_stream_that_is_ended_on_its_way_is_cut(page: Page, public: House, tmp_path: Path) -> None:
+    async with nginx(tmp_path, public, location="proxy_read_timeout 300ms;") as front:
+        seen = await check(page, address(front, "count=5&interval=30&streams=fetch"))
+
+    assert (seen.word, seen.lanes[0].facts["first event after"] != "–") == ("CUT", True)
+    assert "after 1 of 5 events" in seen.says
+    assert "proxy_read_timeout" in seen.fix
+
+
+@pytest.mark.component("nginx")
+@pytest.mark.parametrize(
+    ("answer", "says", "cause"),
+    [
+        ('return 200 "<h1>Sign in</h1>";', "an answer of text/html instead of events", "sign-in page"),
+        ("return 404;", "404 Not Found", "does not know /test/stream"),
+        ("return 302 http://elsewhere.test/;", "no answer at all", "redirect to another site"),
+    ],
+)
+async def test_what_answers_in_the_place_of_the_proxy_is_no_stream(
+    page: Page, public: House, tmp_path: Path, answer: str, says: str, cause: str
+) -> None:
+    stands_in = f'default_type text/html; if ($uri = "/test/stream") {{ {answer} }}'
+    async with nginx(tmp_path, public, location=stands_in) as front:
+        seen = await check(page, address(front))
+
+    assert (seen.word, [lane.word for lane in seen.lanes]) == ("REFUSED", ["REFUSED", "", ""])
+    assert says in seen.says
+    assert cause in seen.cause
+    assert "the first stream was refused" in seen.lanes[1].note
+
+
+# Who asks.
+
+
+async def test_wrong_credential_is_said_clearly(page: Page, house: House) -> None:
+    seen = await check(page, address(house), secret="lp_wrong")
+
+    assert seen.word == "REFUSED"
+    assert "401 invalid_credentials" in seen.says
+    assert "does not accept this credential" in seen.cause
+    assert "llm-proxy key" in seen.fix
+
+
+async def test_credential_is_nowhere_but_in_its_field(page: Page, house: House) -> None:
+    seen = await check(page, address(house, f"{QUICK}&streams=fetch"), secret=KEY)
+    everywhere = await page.run(
+        "() => [document.documentElement.outerHTML, location.href, document.cookie, JSON.stringify(localStorage),"
+        " JSON.stringify(sessionStorage), ...performance.getEntries().map(each => each.name)].join()"
+    )
+
+    assert seen.word == "STREAMING"
+    assert "verdict: STREAMING" in seen.report
+    assert KEY not in everywhere
+    assert await page.run("() => document.getElementById('secret').value") == KEY
+
+
+# How it is used.
+
+
+async def test_keyboard_is_enough(page: Page, public: House) -> None:
+    await page.go(address(public, f"{QUICK}&streams=fetch"))
+    await page.press("Enter")
+    seen = await told(page)
+    for _ in range(8):
+        await page.press("Tab")
+        if await page.run("() => document.activeElement.id") == "copy":
+            break
+    await page.command("Browser.setPermission", permission={"name": "clipboard-write"}, setting="granted")
+    await page.press("Enter")
+    copied = await page.until("document.getElementById('copied').textContent")
+
+    assert seen.word == "STREAMING"
+    assert copied == "Copied."
+
+
+async def test_report_is_selected_where_the_page_may_not_copy(page: Page, public: House) -> None:
+    await check(page, address(public, f"{QUICK}&streams=fetch"))
+    await page.run("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not here')); }")
+    await page.run("() => document.getElementById('copy').click()")
+
+    assert await page.until("document.getElementById('copied').textContent") == "Selected: now copy it."
+    assert (await page.run("() => getSelection().toString()")).startswith("Stream check of http://127.0.0.1")
+
+
+async def test_escape_stops_and_the_next_check_starts_anew(page: Page, public: House) -> None:
+    await page.go(address(public, "count=100&interval=1"))
+    await page.press("Enter")
+    await page.until("document.querySelector('.arrival')")
+    await page.press("Escape")
+    await page.until("document.getElementById('word').textContent === 'Stopped'")
+    await page.run("() => { document.getElementById('count').value = 5; document.getElementById('interval').value = 0.1; }")
+    await page.press("Enter")
+    seen = await told(page)
+
+    assert [lane.word for lane in seen.lanes] == ["STREAMING"] * 3
+    assert (await public.records(1))[-1]["outcome"]
+
+
+async def test_arrivals_are_drawn_while_they_come(page: Page, public: House) -> None:
+    await page.go(address(public, "count=100&interval=1"))
+    await page.press("Enter")
+    drawn = await page.until("document.querySelectorAll('.lane:first-child .arrival').length")
+    badge = await page.run("() => document.querySelector('.lane .badge').textContent")
+    waiting = await page.run("() => document.querySelectorAll('.lane:first-child .expected').length")
+    await page.press("Escape")
+
+    assert badge == "listening"
+    assert drawn + waiting == 100
+
+
+@pytest.mark.parametrize("dark", [False, True])
+async def test_page_follows_the_colours_of_the_system(page: Page, public: House, dark: bool) -> None:
+    await page.look_as(dark=dark)
+    await page.go(address(public))
+    background = await page.run("() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+
+    assert (sum(background) < 3 * 128) == dark
+
+
+# What it may not do.
+
+
+async def test_nothing_leaves_the_origin(page: Page, public: House) -> None:
+    await check(page, address(public, "count=5&interval=0.1"))
+    asked = await page.run(
+        "() => performance.getEntriesByType('resource').map(each => new URL(each.name)).map(each => [each.origin, each.pathname])"
+    )
+
+    host, port = public.server.address
+    assert asked == [[f"http://{host}:{port}", "/test/stream"]] * 3
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "() => fetch('http://127.0.0.1:9/')",
+        "() => new Promise((done, failed) => { const image = new Image(); image.onerror = failed; image.onload = done; image.src = '/x'; })",
+        "() => { document.body.innerHTML = '<p>'; }",
+        "() => { const script = document.createElement('script'); script.text = 'window.ran = 1'; document.body.append(script); }",
+    ],
+)
+async def test_policy_holds(page: Page, public: House, attempt: str) -> None:
+    await page.go(address(public))
+    with pytest.raises(PageError):
+        await page.run(attempt)
+
+    assert await page.until("true")
+    assert any("Content Security Policy" in line or "Trusted" in line for line in page.printed)
+
+
+# The parts by themselves.
+
+
+async def test_however_a_stream_is_cut_the_page_reads_the_same_events(page: Page, public: House) -> None:
+    stream = ": x\\n\\nevent: tick\\r\\nid: 1\\r\\ndata: {\\r\\ndata:  1}\\r\\n\\r\\ndata: é\\u2028\\n\\nevent: done\\rdata\\r\\revent: none\\n\\n"
+    await page.go(address(public))
+    found: Any = await page.run(f"""() => {{
+        const stream = "{stream}", cuts = [];
+        for (let at = 0; at <= stream.length; at += 1) {{
+            const events = [], feed = eventParser((...event) => events.push(event));
+            [stream.slice(0, at), stream.slice(at)].forEach(feed);
+            cuts.push(JSON.stringify(events));
+        }}
+        return [...new Set(cuts)];
+    }}""")
+
+    assert found == ['[["tick","{\\n 1}"],["message","é\u2028"],["done",""]]']
