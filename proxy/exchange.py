@@ -103,6 +103,7 @@ class Exchange:
     outcome: Outcome | None = None
     committed: float | None = None
     committed_early: bool = False
+    whole: bool = False  # its answer came and went in one piece: nothing that can happen to a stream has happened to it
     first_token: float | None = None
     last_content: float | None = None
     longest_gap: float = 0.0

@@ -20,6 +20,8 @@ COLOURS: Final[Mapping[str, str]] = {
     "critical": "\x1b[1;31m",
 }
 
+_FRACTIONS: Final = tuple(f".{millisecond:03d}Z" for millisecond in range(1000))
+
 
 class Clock:
     """Writes times in UTC to the millisecond. The text of the current second is kept, since most lines share it."""
@@ -32,11 +34,12 @@ class Clock:
 
     def rfc3339(self, seconds: float) -> str:
         """Return the time *seconds* after the epoch."""
-        second, millisecond = divmod(int(seconds * 1000 + 0.5), 1000)
-        if second != self._second:
-            self._text = datetime.fromtimestamp(second, UTC).isoformat()[:-6]
-            self._second = second
-        return f"{self._text}.{millisecond:03d}Z"
+        milliseconds = int(seconds * 1000 + 0.5)
+        within = milliseconds - self._second * 1000
+        if not 0 <= within < 1000:
+            self._second, within = divmod(milliseconds, 1000)
+            self._text = datetime.fromtimestamp(self._second, UTC).isoformat()[:-6]
+        return self._text + _FRACTIONS[within]
 
 
 def printable(text: str, limit: int) -> str:

@@ -82,9 +82,12 @@ class Metrics:
         if outcome is None or ended is None:
             raise ValueError("the exchange has not been closed")
         self._tallies.add(exchange, outcome, ended)
+        if exchange.whole and not exchange.retries:
+            return  # as nearly all whole answers are: nothing else has happened
         self._requests.add_rare(exchange, outcome)
         self._upstreams.add_rare(exchange)
-        self._streams.add(exchange)
+        if not exchange.whole:
+            self._streams.add(exchange)
 
     def observe_loop_lag(self, seconds: float) -> None:
         """Note how late the event loop was."""
@@ -149,6 +152,7 @@ class Metrics:
     def _fold(self, kind: Kind, tally: Tally) -> None:
         self._requests.fold(kind, tally)
         self._upstreams.fold(kind, tally)
+        self._streams.fold(kind.route, tally.silence)
 
     def _families(self) -> tuple[Counter | Gauge | Histogram, ...]:
         """Return everything that is counted by series, what still runs included."""

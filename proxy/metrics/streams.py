@@ -56,6 +56,11 @@ class StreamTotals:
         if exchange.silence_seconds > 0:
             self.silence.add((route,), exchange.silence_seconds)
 
+    def fold(self, route: str, silence: float) -> None:
+        """Add the waiting for whole answers, which have nothing else to add here."""
+        if silence > 0:
+            self.silence.add((route,), silence)
+
     def copy(self) -> Self:
         """Return independent totals that start from the present state."""
         twin = type(self)()

@@ -26,7 +26,9 @@ class Kind(NamedTuple):
 class Tally:
     """What requests of one kind have added since it was begun. Times are seconds, each measurement by itself."""
 
-    __slots__ = ("answers", "cached", "cost", "durations", "first_tokens", "headers", "overheads", "tokens_in", "tokens_out")
+    __slots__ = (
+        "answers", "cached", "cost", "durations", "first_tokens", "headers", "overheads", "silence", "tokens_in", "tokens_out",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.durations: list[float] = []
@@ -36,6 +38,7 @@ class Tally:
         self.answers = 0  # attempts that were the answer
         self.tokens_in = self.tokens_out = self.cached = 0
         self.cost = 0.0
+        self.silence = 0.0  # of those whose answers went out whole
 
     def add(self, exchange: Exchange, ended: float) -> None:
         """Note a request that has *ended*."""
@@ -46,14 +49,16 @@ class Tally:
         self.overheads.append(overhead if overhead > 0 else 0.0)
         if exchange.first_token is not None:
             self.first_tokens.append(exchange.first_token - started)
-        if exchange.attempts and exchange.attempts[-1].result == OK:
+        if (attempts := exchange.attempts) and (last := attempts[-1]).result == OK:
             self.answers += 1
-            if (waited := exchange.attempts[-1].headers_seconds) is not None:
-                self.headers.append(waited)
-        if exchange.usage is not None:
-            self._add_usage(exchange.usage)
-        if exchange.cost_usd is not None and 0 < exchange.cost_usd < PLAUSIBLE:
-            self.cost += exchange.cost_usd
+            if last.headers_seconds is not None:
+                self.headers.append(last.headers_seconds)
+        if exchange.whole:
+            self.silence += exchange.silence_seconds
+        if (usage := exchange.usage) is not None:
+            self._add_usage(usage)
+            if (cost := exchange.cost_usd) is not None and 0 < cost < PLAUSIBLE:
+                self.cost += cost
 
     def _add_usage(self, usage: Usage) -> None:
         if (count := usage.tokens_in) and 0 < count < PLAUSIBLE:

@@ -170,7 +170,7 @@ class Stream:
         exchange, now = self.exchange, self._clock()
         exchange.usage = observer.whole(body)
         self.relay.observer = None  # it is not an earlier attempt's usage that counts
-        exchange.committed = now
+        exchange.committed, exchange.whole = now, True
         exchange.count(body)
         self._note_content(now)
 

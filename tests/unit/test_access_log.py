@@ -11,7 +11,7 @@ from proxy.access_log import AccessLog
 from proxy.exchange import Attempt, Exchange, Outcome, Phase
 from proxy.logs import LineWriter
 from proxy.logs.formats import Format
-from tests.unit.metrics.exchanges import STARTED, WALL, completed_stream, left, refused, streaming
+from tests.unit.metrics.exchanges import STARTED, WALL, completed_stream, left, refused, streaming, whole_answer
 
 CANARY = "sk-canary-0123456789"
 HOSTILE = 'gpt"\r\n{"event":"request","status":200}\x1b[2J\x9b31m\u202e\u2028\0'
@@ -84,6 +84,35 @@ def test_a_completed_stream_tells_its_whole_story(written: Write) -> None:
         "tokens_cached": 4,
         "cost_usd": 0.0025,
         "upstream_request_id": "up-77",
+    }
+
+
+def test_a_whole_answer_says_nothing_of_streams(written: Write) -> None:
+    assert json.loads(written(whole_answer())) == {
+        "time": "2025-11-21T10:03:03.250Z",
+        "level": "info",
+        "event": "request",
+        "id": "req-1",
+        "subject": "ci",
+        "remote": "192.0.2.7",
+        "method": "POST",
+        "route": "chat",
+        "dialect": "chat",
+        "model": "gpt-4o-mini",
+        "stream": False,
+        "status": 200,
+        "outcome": "completed",
+        "upstream": "openai",
+        "attempts": [{"upstream": "openai", "model": "gpt-4o-mini", "result": "ok", "status": 200, "ms": 750.0, "reused": True}],
+        "first_token_ms": 750.0,
+        "duration_ms": 1000.0,
+        "overhead_ms": 0.0,
+        "silence_ms": 750.0,
+        "bytes_in": 120,
+        "bytes_out": 300,
+        "chunks": 1,
+        "tokens_in": 12,
+        "tokens_out": 3,
     }
 
 

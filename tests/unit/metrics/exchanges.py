@@ -58,6 +58,24 @@ def completed_stream(route: str = "chat") -> Exchange:
     return exchange
 
 
+def whole_answer(route: str = "chat") -> Exchange:
+    """A plain answer that came at the first attempt and in one piece, a second after the request."""
+    exchange = admitted(route)
+    exchange.upstream = "openai"
+    exchange.attempts.append(Attempt("openai", "gpt-4o-mini", 1000.0, 1000.75, "ok", 200, headers_seconds=0.75, reused=True))
+    exchange.phase = Phase.STREAMING
+    exchange.status = 200
+    exchange.committed = 1000.75
+    exchange.whole = True
+    exchange.content(1000.75)
+    exchange.chunks = 1
+    exchange.bytes_out = 300
+    exchange.silence_seconds = exchange.upstream_wait = 0.75
+    exchange.usage = Usage(tokens_in=12, tokens_out=3)
+    exchange.close(Outcome.COMPLETED, 1001.0)
+    return exchange
+
+
 def refused() -> Exchange:
     """A request without valid credentials."""
     exchange = exchange_with("req-2", STARTED, WALL, method="POST", route="chat", dialect="chat")

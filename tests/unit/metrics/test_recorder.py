@@ -6,11 +6,11 @@ from typing import Final
 import pytest
 from prometheus_client import CollectorRegistry
 
-from proxy.exchange import Exchange, Outcome
+from proxy.exchange import Attempt, Exchange, Outcome
 from proxy.metrics import CONTENT_TYPE, Metrics
 from proxy.metrics.families import MAX_SERIES
 from tests.support.exchanges import exchange_with
-from tests.unit.metrics.exchanges import admitted, completed_stream, left, refused, streaming
+from tests.unit.metrics.exchanges import admitted, completed_stream, left, refused, streaming, whole_answer
 
 # The table of the design, section 8: kind, labels and, for histograms, bounds.
 GAPS: Final = "0.005 0.01 0.025 0.05 0.1 0.25 0.5 1.0 2.5 5.0 10.0 20.0 30.0 60.0 120.0 300.0"
@@ -105,6 +105,40 @@ def test_a_completed_stream_is_exposed_line_by_line() -> None:
         "llm_proxy_draining 0.0",
         "llm_proxy_config_last_reload_success 1.0",
     ]
+
+
+def test_a_whole_answer_is_exposed_line_by_line() -> None:
+    metrics = recorded(whole_answer(), whole_answer())
+
+    shown = [line for line in lines(metrics) if "{" in line and "_bucket" not in line and "build_info" not in line]
+
+    assert shown == [
+        'llm_proxy_upstream_silence_seconds_total{route="chat"} 1.5',
+        'llm_proxy_requests_total{dialect="chat",outcome="completed",route="chat",status="200",stream="false",upstream="openai"} 2.0',
+        'llm_proxy_request_duration_seconds_count{route="chat",stream="false",upstream="openai"} 2.0',
+        'llm_proxy_request_duration_seconds_sum{route="chat",stream="false",upstream="openai"} 2.0',
+        'llm_proxy_time_to_first_token_seconds_count{route="chat",upstream="openai"} 2.0',
+        'llm_proxy_time_to_first_token_seconds_sum{route="chat",upstream="openai"} 1.5',
+        'llm_proxy_overhead_seconds_count{route="chat"} 2.0',
+        'llm_proxy_overhead_seconds_sum{route="chat"} 0.0',
+        'llm_proxy_upstream_attempts_total{result="ok",upstream="openai"} 2.0',
+        'llm_proxy_upstream_headers_seconds_count{upstream="openai"} 2.0',
+        'llm_proxy_upstream_headers_seconds_sum{upstream="openai"} 1.5',
+        'llm_proxy_tokens_total{direction="input",model="gpt-*",upstream="openai"} 24.0',
+        'llm_proxy_tokens_total{direction="output",model="gpt-*",upstream="openai"} 6.0',
+    ]
+
+
+def test_attempts_before_a_whole_answer_are_counted() -> None:
+    exchange = whole_answer()
+    exchange.attempts.insert(0, Attempt("backup", "m", 1000.0, result="upstream_reset"))
+    exchange.retries.append(("backup", "upstream_reset"))
+
+    shown = lines(recorded(exchange))
+
+    assert 'llm_proxy_upstream_attempts_total{result="upstream_reset",upstream="backup"} 1.0' in shown
+    assert 'llm_proxy_retries_total{reason="upstream_reset",upstream="backup"} 1.0' in shown
+    assert 'llm_proxy_upstream_silence_seconds_total{route="chat"} 0.75' in shown
 
 
 def test_a_histogram_is_cumulative() -> None:

@@ -1393,6 +1393,7 @@ async def test_whole_body_that_came_with_its_head_is_counted_like_any_other(hous
 
     exchange = joined.exchange
     assert (exchange.chunks, exchange.bytes_out, exchange.committed, exchange.first_token) == (1, len(body), START + 2, START + 2)
+    assert exchange.whole
     assert exchange.usage is not None
     assert exchange.usage.tokens_out == 5
 
