@@ -30,6 +30,7 @@ from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalEr
 
 WRITE_HIGH: Final = 64 * 1024  # bytes in user space for one client before its upstream is paused
 LINGERING: Final = 5.0  # seconds for which the rest of a body is read that nobody has wanted
+PARTING: Final = 0.25  # seconds between a last word and the end of the connection
 
 log = logging.getLogger("proxy.downstream")
 
@@ -50,7 +51,18 @@ class Exchanging(Protocol):
 class ClientConnection(web.RequestHandler):
     """One client connection; serves one request at a time."""
 
-    __slots__ = ("_departure", "_drained", "_head_since", "_seen", "_serving", "caller", "exchanging", "listener", "remote")
+    __slots__ = (
+        "_departure",
+        "_drained",
+        "_head_since",
+        "_parting",
+        "_seen",
+        "_serving",
+        "caller",
+        "exchanging",
+        "listener",
+        "remote",
+    )
 
     def __init__(self, listener: PublicServer, **kwargs: Any) -> None:
         super().__init__(listener, **kwargs)
@@ -63,6 +75,7 @@ class ClientConnection(web.RequestHandler):
         self._departure = DepartureWatch(self._loop, self.abort)
         self._serving: Request | None = None
         self._drained: asyncio.Future[None] | None = None  # a client has to take what it has been given
+        self._parting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -77,7 +90,7 @@ class ClientConnection(web.RequestHandler):
             while await self._serve(*await self._next_message()):
                 self._await_next()
         finally:
-            if self.transport is not None:
+            if self.transport is not None and self._parting is None:
                 self.transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -99,6 +112,8 @@ class ClientConnection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_arrived()
         self._departure.stop()
+        if self._parting is not None:
+            self._parting.cancel()
         if self.exchanging is not None:
             self.exchanging.client_gone()
         if self._serving is not None:
@@ -137,6 +152,14 @@ class ClientConnection(web.RequestHandler):
         """Reset the connection, whatever waits in it."""
         if self.transport is not None:
             reset(self.transport)
+
+    def part(self) -> None:
+        """Close the connection in a moment, unless the client does so first.
+
+        A browser that sees a body break off throws away what the page has not taken of it yet: the last words, if they came just before.
+        """
+        if self.transport is not None and self._parting is None:
+            self._parting = self._loop.call_later(PARTING, self.transport.close)
 
     def expire_head(self, now: float, timeout: float) -> None:
         """Refuse the connection if the head it awaits is overdue; called by the ticker."""

@@ -116,7 +116,7 @@ class Downstream:
         """End a response that must not look finished, after *last* (an error event, or nothing).
 
         No terminal chunk is written. With bytes still on their way the connection closes behind them; `abort` would lose
-        them. A peer that reads to the end of the connection must see a reset: for it a FIN is a good end.
+        them. The last words are given a moment to be read. A peer that reads to the end of the connection must see a reset: for it a FIN is a good end.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -125,7 +125,9 @@ class Downstream:
             self.write(last)
         if not self._chunked and not self._sized:
             reset(transport)
-        elif last or transport.get_write_buffer_size():
+        elif last:
+            self.connection.part()
+        elif transport.get_write_buffer_size():
             transport.close()
         else:
             transport.abort()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.downstream import Downstream
+from proxy.downstream import Downstream, connection
 from proxy.downstream.response import status_and_headers
 from tests.support.handclock import HandClock
 from tests.support.transports import turns
@@ -218,18 +218,42 @@ async def test_cut_chunked_body_has_no_last_chunk(listener: Listener) -> None:
     assert not response.keep_alive
 
 
-async def test_last_words_are_sent_before_a_cut_connection_closes(listener: Listener) -> None:
+async def test_last_words_are_sent_before_a_cut_connection_closes(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     """An abort would throw them away."""
+    monkeypatch.setattr(connection, "PARTING", 0.0)
     client, downstream = await listener.downstream()
     downstream.begin(200, TYPE)
     client.transport.stall()
 
-    downstream.cut(b"error")
+    await listener.answer(downstream.cut(b"error"))
     waiting = client.transport.get_write_buffer_size()
 
     assert client.transport.written[1:] == [b"5\r\nerror\r\n"]
     assert client.transport.ended == "close"
     assert waiting == len(b"5\r\nerror\r\n")
+
+
+async def test_last_words_have_a_moment_to_be_read(listener: Listener) -> None:
+    """A browser throws away what its page has not taken when the body breaks off."""
+    client, downstream = await listener.downstream()
+    downstream.begin(200, TYPE)
+
+    await listener.answer(downstream.cut(b"error"))
+
+    assert client.transport.written[1:] == [b"5\r\nerror\r\n"]
+    assert client.transport.ended == ""
+
+
+async def test_client_that_leaves_after_the_last_words_is_not_waited_for(listener: Listener) -> None:
+    client, downstream = await listener.downstream()
+    downstream.begin(200, TYPE)
+    await listener.answer(downstream.cut(b"error"))
+
+    client.transport.abort()
+    await turns()
+
+    assert client.connection._parting is not None
+    assert client.connection._parting.cancelled()
 
 
 @pytest.mark.parametrize("length", [None, 99], ids=["chunked", "sized"])
