@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
+from proxy.handler.call import Call
 from proxy.settings import Settings
 from proxy.simulator import Simulator
+from tests.integration.asking import until
 from tests.support.house import House, merged, settings
 
 STOPPED_WITHIN = 0.1  # seconds in which a client that leaves must stop the backend
@@ -47,3 +50,20 @@ async def begun(backend: Simulator) -> None:
     async with asyncio.timeout(5):
         while not backend.live:  # noqa: ASYNC110 - the simulator has no event to wait for
             await asyncio.sleep(0.001)
+
+
+def break_connections(house: House) -> None:
+    """Break the connections of everybody who is being answered, as a network does: without a word."""
+    for call in house.server.lifecycle.in_flight:
+        assert isinstance(call, Call)
+        call.downstream.abort()
+
+
+async def kept_alive(house: House, times: int) -> None:
+    """Wait until the only stream has got so many keepalives."""
+
+    async def seen() -> bool:
+        (stream,) = json.loads(await house.admin("/streams"))
+        return bool(stream["keepalives"] >= times)
+
+    await until(seen, "keepalives")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
+from shutil import which
 from typing import Final
 
 import pytest
@@ -61,13 +65,23 @@ def read(path: Path) -> list[Shown]:
     return [Shown(**each) for each in json.loads(path.read_text())]
 
 
+@cache
 def _version(package: str) -> str:
     """Return the version of the *package* that is installed, or nothing where none is."""
     place, _, name = package.partition(":")
     if place == "pypi":
         return version(name)
+    if place == "program":
+        return _told_by(name)
     if place == "npm":
         described = HERE / "node" / "node_modules" / name / "package.json"
         return str(json.loads(described.read_text())["version"]) if described.is_file() else ""
     folders = [str(folder) for folder in SEPARATE.glob("lib/python*/site-packages")]
     return next((found.version for found in distributions(name=name, path=folders)), "")
+
+
+def _told_by(program: str) -> str:
+    path = which(program)
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout if path else ""
+    number = re.search(r"\d[\d.]*", told)
+    return number[0] if number else ""
