@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random
 import time
-from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import hdrs
@@ -34,7 +33,7 @@ from proxy.errors import (
 from proxy.exchange import Exchange, Outcome
 from proxy.handler import catalogue, pages, tickets
 from proxy.handler.answers import refusal, refuse
-from proxy.handler.asking import Wish, served
+from proxy.handler.asking import Wish
 from proxy.handler.attempts import Attempts
 from proxy.handler.call import Call
 from proxy.handler.departures import Departures
@@ -242,27 +241,19 @@ class Handler:
         view = dialect.read_request(call.body, {**match.parts, **_params(call)})
         exchange.model_requested, exchange.stream = view.model, view.stream
         assert call.principal is not None
-        if not call.principal.may_use(view.model):
-            raise Forbidden("model_not_allowed", public="These credentials do not allow this model.")
-        route = runtime.router.resolve(view.model)
-        exchange.model = route.name
-        targets = self._targets(call, route, view, match.api)
-        call.stream = self._stream(call, runtime.plans.of_model(route.name, route.streaming, dialect, stream=view.stream))
-        call.price = route.price
+        course = runtime.courses.of(match.api, dialect, view, call.principal)
+        route = course.route
+        exchange.model, call.price = route.name, route.price
+        targets = course.only or self._targets(call, route, view, match.api)
+        call.stream = self._stream(call, course.plan)
         return await Attempts(call, Wish(match, view, route), targets).answer()
 
     def _targets(self, call: Call, route: Route, view: RequestView, api: str) -> tuple[Target, ...]:
-        now = self._clock()
-        runtime = call.runtime
-        speaking = [choice for choice in route.targets if served(api, runtime.backends[choice.upstream], runtime.translators)]
-        if not speaking:
+        if not route.targets:
             raise ApiNotServed(f"no target of {route.name} speaks {api}")
-        if len(speaking) != len(route.targets):
-            route = replace(route, targets=tuple(speaking))
+        now, health = self._clock(), call.runtime.health
         draw = random.random()  # noqa: S311 - spreads load
-        return candidates(
-            route, view.model, draw=draw, usable=lambda name: runtime.health.usable(name, now), stateful=view.stateful
-        )
+        return candidates(route, view.model, draw=draw, usable=lambda name: health.usable(name, now), stateful=view.stateful)
 
     async def _passthrough(self, call: Call, match: Match) -> Sent:
         """Pass a request on to a named upstream, for the paths that its list allows, and for nothing else."""

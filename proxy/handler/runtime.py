@@ -12,6 +12,7 @@ from proxy.dialects import CHAT, ENDPOINTS
 from proxy.dialects.base import Dialect
 from proxy.handler.call import Bodies
 from proxy.handler.cors import Cors
+from proxy.handler.courses import Courses
 from proxy.handler.plans import Plans
 from proxy.handler.surface import Surface
 from proxy.headers import TrustedProxies
@@ -46,6 +47,7 @@ class Runtime:
     cors: Cors
     trusted: TrustedProxies
     plans: Plans
+    courses: Courses
     surface: Surface
     translators: Translators
     fallback_dialect: Dialect = CHAT  # the words of an error where no dialect is known yet
@@ -81,6 +83,8 @@ def build(settings: Settings, simulators: Mapping[str, str], network: Network, t
         origin = Origin.parse(simulators[name] + "/v1") if config.kind == "simulator" else config.origin
         provider = PROVIDERS[config.kind](config, b"" if origin is None else origin.path.encode())
         backends[name] = Backend(name, config, origin, provider, rules=rules, network=network)
+    router, plans = Router(settings.models, settings.streaming_for), Plans(settings)
+    pairs = Translators(translators(settings.chat_endpoints))
     return Runtime(
         settings=settings,
         authenticator=Authenticator(
@@ -90,16 +94,17 @@ def build(settings: Settings, simulators: Mapping[str, str], network: Network, t
             origins=origins,
             tickets=tickets,
         ),
-        router=Router(settings.models, settings.streaming_for),
+        router=router,
         policy=Policy(settings.retry),
         health=Health(settings.upstreams, settings.circuit),
         backends=backends,
         bodies=Bodies(settings.limits.bodies),
         cors=Cors(origins, settings.cors.max_age, cookies=auth.cookie is not None),
         trusted=TrustedProxies(settings.trusted_proxies),
-        plans=Plans(settings),
+        plans=plans,
+        courses=Courses(router, plans, backends, pairs),
         surface=Surface((*ENDPOINTS, *endpoints(settings.chat_endpoints))),
-        translators=Translators(translators(settings.chat_endpoints)),
+        translators=pairs,
     )
 
 
