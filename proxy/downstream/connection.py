@@ -27,6 +27,7 @@ from proxy.downstream.departure import DepartureWatch
 from proxy.downstream.request import Request
 from proxy.downstream.response import CLOSED, Sent, reset
 from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
+from proxy.headers import Heads
 
 WRITE_HIGH: Final = 64 * 1024  # bytes in user space for one client before its upstream is paused
 LINGERING: Final = 5.0  # seconds for which the rest of a body is read that nobody has wanted
@@ -60,6 +61,7 @@ class ClientConnection(web.RequestHandler):
         "_serving",
         "caller",
         "exchanging",
+        "heads",
         "listener",
         "remote",
     )
@@ -69,6 +71,7 @@ class ClientConnection(web.RequestHandler):
         self.listener = listener
         self.exchanging: Exchanging | None = None
         self.caller = Caller()
+        self.heads = Heads()
         self.remote = ""  # the peer's address
         self._head_since: float | None = None
         self._seen = False  # whether any byte of the awaited head has come

@@ -91,7 +91,7 @@ def served(api: str, backend: Backend, translators: Translators) -> bool:
 
 def _outgoing(call: Call, target: bytes, body: bytes) -> Outgoing:
     length = call.declared_length if call.more is not None else None
-    return Outgoing(call.method, target, call.headers, call.exchange.request_id, body, call.more, length)
+    return Outgoing(call.method, target, call.headers, call.exchange.request_id, body, call.more, length, call.heads)
 
 
 def _headers(call: Call, asked: Translated) -> list[Header]:

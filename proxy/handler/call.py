@@ -12,7 +12,7 @@ from proxy.auth import Principal
 from proxy.downstream import Downstream, Request
 from proxy.errors import BadRequest, BodiesFull, BodyTimeout, BodyTooLarge
 from proxy.exchange import Exchange
-from proxy.headers import Noted
+from proxy.headers import Heads, Noted
 from proxy.settings import Limits, Price
 from proxy.streaming import Stream
 
@@ -47,6 +47,7 @@ class Call:
 
     # The defaults stand on the class: one call is made for each request, and many go no further than a few of these.
     head: Noted = MappingProxyType({})  # those of the headers that the proxy itself acts on
+    heads: Heads | None = None  # the connection's memory, where the head is the one that it had before
     path = b""
     query = b""
     body = b""

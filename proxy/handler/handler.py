@@ -74,13 +74,15 @@ class Handler:
     async def __call__(self, request: Request) -> Sent:
         """Serve one request. Raises only CancelledError."""
         runtime = self._current.enter()
-        head = noted(request.raw_headers)
+        heads = request.connection.heads
+        known = heads.recall(request.raw_headers, request.version)
+        head = noted(request.raw_headers) if known is None else known
         exchange = Exchange(request_id_from(head) or _new_id(), self._clock(), time.time())
         exchange.method = request.method
         downstream = Downstream(request, closing=self._lifecycle.draining)
         exchange.remote = runtime.trusted.client_address(downstream.connection.remote, head)
         call = Call(request, exchange, downstream, runtime)
-        call.head = head
+        call.head, call.heads = head, None if known is None else heads
         call.response_headers.append((b"X-Request-Id", exchange.request_id.encode()))
         try:
             response = await self._serve(call)
@@ -208,7 +210,9 @@ class Handler:
     def _read_head(self, call: Call) -> None:
         """Check what aiohttp lets through although it could be read in two ways; such a connection is not used again."""
         try:
-            validate_framing(call.request.version, call.head)
+            if call.heads is None:
+                validate_framing(call.request.version, call.head)
+                call.request.connection.heads.note(call.request.raw_headers, call.request.version, call.head)
             target = call.request.raw_target.encode("utf-8", "surrogateescape")
             # a path of the table needs no second look
             call.path, call.query = (target, b"") if target in call.runtime.surface.paths else validate_target(target)

@@ -183,8 +183,9 @@ class _Sieve:
 
     def lines(self, raw: Sequence[Header]) -> bytes | None:
         """Return the same as the lines of a head, in one go where it is only about names."""
-        names = tuple([name for name, _ in raw])
-        values = tuple([value for _, value in raw])
+        if not raw:
+            return b""
+        names, values = zip(*raw, strict=True)
         pattern = self._patterns.get(names) or self._learn(names)
         text = b"".join(values)
         if pattern is None or len(text.translate(None, _CONTROL)) != len(text):

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
 from proxy import settings
-from proxy.headers import Header, Inbound, Outbound, header_lines
+from proxy.headers import Header, Heads, Inbound, Outbound, header_lines
 from proxy.providers.base import Provider
 from proxy.retry import Budget
 from proxy.upstream.bedrock import BedrockSigner, signer_of
@@ -18,7 +18,8 @@ from proxy.upstream.pool import OutboundRequest, Pool
 class Outgoing(NamedTuple):
     """A request before it is an upstream's: *target* byte for byte, *headers* as the client sent them.
 
-    With *more*, *body* is only its beginning; *length* is the whole length where the client declared it.
+    With *more*, *body* is only its beginning; *length* is the whole length where the client declared it. *heads* may know
+    the headers.
     """
 
     method: bytes
@@ -28,6 +29,7 @@ class Outgoing(NamedTuple):
     body: bytes = b""
     more: AsyncGenerator[bytes, None] | None = None
     length: int | None = None
+    heads: Heads | None = None
 
 
 class Rules(NamedTuple):
@@ -109,10 +111,7 @@ class Backend:
             framing = b"Content-Length: %d\r\n" % out.length if out.length is not None else b"Transfer-Encoding: chunked\r\n"
         elif out.body or out.method in (b"POST", b"PUT", b"PATCH"):
             framing = b"Content-Length: %d\r\n" % len(out.body)
-        if self.signer is not None:
-            kept = self._signed(self.signer, out)
-        else:
-            kept = self._completed(out.headers) if self._defaults else self.outbound.lines(out.headers)
+        kept = self._kept(out) if self.signer is None else self._signed(self.signer, out)
         head = b"%b %b%b HTTP/1.1\r\n%b%b%bX-Request-Id: %b\r\n%b\r\n" % (
             out.method, self._prefix, out.target, self._host, kept, self._headers, out.request_id.encode(), framing,
         )  # fmt: skip
@@ -120,6 +119,16 @@ class Backend:
         if out.more is not None and out.length is None:
             return OutboundRequest(head, _chunk(out.body), expects_head, _chunked(out.more))
         return OutboundRequest(head, out.body, expects_head, out.more)
+
+    def _kept(self, out: Outgoing) -> bytes:
+        """Return the lines of what passes; of a head that is known they need not be made anew."""
+        heads = out.heads
+        if heads is not None and heads.passed_by is self:
+            return heads.lines
+        lines = self._completed(out.headers) if self._defaults else self.outbound.lines(out.headers)
+        if heads is not None:
+            heads.passed_by, heads.lines = self, lines
+        return lines
 
     def _completed(self, headers: Sequence[Header]) -> bytes:
         """Return the lines of what passes, and of those defaults whose names are not among it."""

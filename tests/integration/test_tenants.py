@@ -506,3 +506,20 @@ async def test_p32_secrets_of_the_configuration_are_masked_where_it_is_shown(ups
 
         assert PLANTED not in shown + repr(configured) + str(configured) + house.log_text()
         assert "***" in shown
+
+
+async def test_what_a_connection_remembers_of_heads_is_never_another_request_s(upstream: Upstream) -> None:
+    """A client that changes a header, or its credential, on a connection is asked and passed on with what it says now."""
+    upstream.always(answer(JSON))
+    told = [("1", KEY), ("1", KEY), ("1", KEY), ("2", KEY), ("2", "no")]
+    bodies = [chat(stream=False, user="x" * number) for number in range(len(told))]
+    statuses = []
+    async with open_house(settings(upstream.url)) as house, house.client() as client:
+        for (tag, key), body in zip(told, bodies, strict=True):
+            response = await client.request("POST", CHAT, [("X-Tag", tag), *bearer(key)], body)
+            await response.read()
+            statuses.append(response.status)
+
+    assert statuses == [200, 200, 200, 200, 401]
+    assert [seen.header("x-tag") for seen in upstream.requests] == ["1", "1", "1", "2"]
+    assert [seen.body for seen in upstream.requests] == bodies[:4]

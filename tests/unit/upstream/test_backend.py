@@ -12,7 +12,7 @@ import pytest
 
 from proxy import settings
 from proxy.errors import BadRequest, BodyTooLarge
-from proxy.headers import Header
+from proxy.headers import Header, Heads
 from proxy.providers import PROVIDERS, Asked
 from proxy.upstream import Addresses, Backend, Network, OutboundRequest, Outgoing, Rules
 from tests.support.aws import SECRET, TOKEN, Aws, from_container
@@ -424,3 +424,18 @@ async def test_secrets_are_in_no_repr() -> None:
 
     assert "s3cr3t" not in repr(made)
     assert repr(made) == "<Backend a <Pool in_use=0 idle=0>>"
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+async def test_known_head_is_passed_on_as_it_was_and_by_another_upstream_as_that_one_does(kind: str) -> None:
+    ours, theirs, heads = backend(kind=kind), backend(headers={"X-A": "own"}), Heads()
+    again = outgoing(headers=(JSON, (b"X-A", b"1")), body=b"{}", heads=heads)
+    afresh = ours.request(outgoing(headers=(JSON, (b"X-A", b"1")), body=b"{}"))
+
+    first, second = ours.request(again), ours.request(again)
+    other, third = theirs.request(again), ours.request(again)
+
+    assert heads.lines
+    assert first.head == second.head == third.head == afresh.head
+    assert b"X-A: 1" not in other.head
+    assert b"X-A: own" in other.head
