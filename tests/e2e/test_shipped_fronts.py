@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,7 @@ LONG = json.dumps({"model": "demo", "stream": True, "input": "On tea", "instruct
 ADMIN = ["/metrics", "/livez", "/readyz", "/upstreams", "/config"]
 KEPT = 8  # connections
 LARGE = 20 * 1024 * 1024
+HUGE = 64 * 1024 * 1024  # more than lies in all sockets on the way
 FRONTS: dict[str, Opener] = {OLD.name: OLD, CURRENT.name: CURRENT, "nginx": nginx, "haproxy": haproxy}
 
 
@@ -172,6 +174,33 @@ async def test_large_request_passes(opener: Opener, tmp_path: Path) -> None:
         response = await ask(front, "ok;pace=0", body=chat(model="demo", user="x" * LARGE))
 
     assert (response.status, response.end) == (200, End.CLEAN)
+
+
+@each_front
+async def test_client_that_reads_nothing_is_noticed(opener: Opener, tmp_path: Path) -> None:
+    """What holds the backend back is not taken off its hands: a front that keeps answers in files lets it run to its end for nobody."""
+    async with Upstream() as files, open_house(listed(files, limits={"write_stall": "500ms"})) as house:
+        files.always(answer(b"x" * HUGE))
+        async with opener(tmp_path, house) as front, front.client() as client:
+            await serving(front)
+            client.pause()
+            await client.send_request("GET", "/upstream/a/v1/files/huge", BEARER)
+
+            await files.closed(within=20)
+            await until(lambda: recorded(house), "its record")
+
+        (record,) = of_upstream(house)
+        assert record["outcome"] == "client_stalled"
+
+
+def of_upstream(house: House) -> list[dict[str, Any]]:
+    """Return the records of requests to an upstream by its name; health checks leave others."""
+    return [line for line in house.log_lines() if line.get("route") == "upstream"]
+
+
+async def recorded(house: House) -> bool:
+    """Tell whether there is such a record."""
+    return bool(of_upstream(house))
 
 
 @each_front
