@@ -239,7 +239,8 @@ async def test_caddy_hands_over_from_a_draining_proxy_without_a_lost_request(tmp
         assert set(statuses) == {200}
         assert (response.end, body.endswith(DONE)) == (End.CLEAN, True)
         assert len(await new.records()) > len(await old.records()) >= 1
-        assert {record["outcome"] for record in await old.records()} == {"completed"}
+        asked = [record["outcome"] for record in await old.records() if record["route"] == "chat"]
+        assert set(asked) == {"completed"}  # health checks on old connections get no answer any more
 
 
 @pytest.mark.component("caddy")
