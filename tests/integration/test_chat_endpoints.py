@@ -20,14 +20,18 @@ PATH: Final = "/api/v1/chat"
 CONNECTED: Final = b": connected\n\n"
 SESSION: Final = "session-20261128-120000-ab12"
 PATTERN: Final = r"^session-\d{8}-\d{6}-[a-z0-9]{4}$"
+OFTEN: Final = {"keepalive_interval": "200ms"}
 GOOD: Final = stream(TOKEN, TOKEN, FINISH, USAGE, DONE)
 
 
-def serving(*urls: str, model: dict[str, Any] | None = None, **endpoint: Any) -> Settings:
+def serving(
+    *urls: str, model: dict[str, Any] | None = None, streaming: dict[str, str] | None = None, **endpoint: Any
+) -> Settings:
     names = [{"upstream": chr(ord("a") + index)} for index in range(len(urls))]
     return settings(
         *urls,
         models=[{"name": "gpt-*", "targets": names, **(model or {})}],
+        streaming=streaming or {},
         chat_endpoints=[{"path": PATH, "model": "gpt-test", "max_chars": 50, **endpoint}],
     )
 
@@ -71,7 +75,7 @@ async def test_an_answer_comes_as_tokens_and_says_what_it_cost() -> None:
 
 
 async def test_the_client_hears_something_before_any_upstream_is_asked() -> None:
-    async with Upstream() as upstream, open_house(serving(upstream.url)) as house, house.client() as client:
+    async with Upstream() as upstream, open_house(serving(upstream.url, streaming=OFTEN)) as house, house.client() as client:
         upstream.script(stream(Hang()))
 
         response = await client.request("POST", PATH, BEARER, b'{"message":"hi"}')
@@ -96,7 +100,7 @@ async def test_the_message_style_names_the_conversation() -> None:
 
 
 async def test_lines_are_for_clients_without_a_reader_of_events() -> None:
-    async with Upstream() as upstream, open_house(serving(upstream.url, events="ndjson")) as house:
+    async with Upstream() as upstream, open_house(serving(upstream.url, streaming=OFTEN, events="ndjson")) as house:
         upstream.script(stream(TOKEN, Gate("more"), TOKEN, FINISH, USAGE, DONE))
         async with house.client() as client:
             response = await client.request("POST", PATH, BEARER, b'{"message":"hi"}')
