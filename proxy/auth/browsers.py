@@ -11,6 +11,7 @@ from typing import Final
 
 from proxy.auth.credential import Headers, RequestHead
 
+MAX_ORIGIN: Final = 512  # bytes, more than any host name has
 _SITE: Final = b"sec-fetch-site"
 _UNTOLD: Final = (b"none",)  # also what is said of a request that no page has made
 _SAME_ORIGIN: Final = (b"same-origin",)
@@ -20,9 +21,9 @@ _SCHEMES: Final = ("http", "https")
 
 
 def told_origin(headers: Headers) -> str | None:
-    """Return the Origin of a request; None if it has none. Two of them together are nobody's."""
+    """Return the Origin of a request; None if it has none. Two of them together are nobody's, and so is one that had to be cut."""
     values = headers.get(b"origin")
-    return None if values is None else b", ".join(values).decode("latin-1")
+    return None if values is None else b", ".join(values)[:MAX_ORIGIN].decode("latin-1")
 
 
 def from_own_page(headers: Headers) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from proxy.auth.credential import Credential
 from proxy.auth.reasons import Reason
 
-MOST: Final = 4096  # tickets; with the longest of credentials 34 MiB
+MOST: Final = 4096  # tickets; with the longest of credentials and paths 45 MiB
 MOST_OF_SUBJECT: Final = 512
 MOST_PAST: Final = 4096  # of those that are good no more, so many are remembered, to say why
 

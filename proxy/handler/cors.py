@@ -17,7 +17,9 @@ _ALLOWED: Final = (
 )
 _EXPOSED: Final = (
     b"X-Request-Id, Retry-After, Retry-After-Ms, X-Should-Retry, X-RateLimit-Limit-Requests, X-RateLimit-Limit-Tokens, X-RateLimit-Remaining-Requests, "
-    b"X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Requests, X-RateLimit-Reset-Tokens, OpenAI-Processing-Ms, Request-Id"
+    b"X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Requests, X-RateLimit-Reset-Tokens, OpenAI-Processing-Ms, Request-Id, "
+    b"Anthropic-RateLimit-Requests-Limit, Anthropic-RateLimit-Requests-Remaining, Anthropic-RateLimit-Requests-Reset, Anthropic-RateLimit-Tokens-Limit, "
+    b"Anthropic-RateLimit-Tokens-Remaining, Anthropic-RateLimit-Tokens-Reset"
 )
 
 

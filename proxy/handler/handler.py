@@ -51,7 +51,7 @@ from proxy.sse.relay import Relay
 from proxy.streaming import Lingering, Stream, Ticker
 from proxy.tasks import Tasks
 
-# What goes with any answer to a request whose query holds a credential: nobody is to keep it or to pass it on.
+# What goes with any answer to a request whose query or cookie may hold a credential: nobody is to keep it, or to pass the address on.
 _SECRET: Final = ((b"Referrer-Policy", b"no-referrer"), (b"Cache-Control", b"no-store"))
 _COMPLETED: Final = Outcome.COMPLETED  # to name a member of an enumeration is a slow look-up
 
@@ -141,7 +141,7 @@ class Handler:
         call.response_headers += runtime.cors.headers(call.header(b"origin"))
         self._read_head(call)
         query = _without_credential(call.query)
-        if len(query) != len(call.query):
+        if len(query) != len(call.query) or (runtime.settings.auth.cookie is not None and b"cookie" in call.head):
             call.response_headers += _SECRET
         if call.method == b"OPTIONS":
             allowed = runtime.cors.preflight(call.header(b"origin"), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_METHOD))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from proxy.auth import RequestHead
 from proxy.dialects.body import read_object, text_field
@@ -12,6 +13,8 @@ from proxy.handler.call import Call
 from proxy.handler.pages import answer_json
 from proxy.handler.surface import Surface
 from proxy.headers import validate_target
+
+MAX_PATH: Final = 2048  # bytes; a ticket keeps it
 
 
 async def issue(call: Call) -> Sent:
@@ -34,6 +37,8 @@ def _served(wanted: str, surface: Surface) -> bytes:
         surface.match(b"GET", path)
     except RequestError as exc:
         raise BadRequest("The field 'path' names nothing that a GET is served at.", param="path") from exc
+    if len(path) > MAX_PATH:
+        raise BadRequest(f"The field 'path' is longer than {MAX_PATH} characters.", param="path")
     if query:
         raise BadRequest("The field 'path' must have no query: what follows the path is up to the request.", param="path")
     return path

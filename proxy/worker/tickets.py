@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from proxy.auth import Reason, Ticket, ticket_of
 from proxy.errors import Draining
 from proxy.supervisor import Channel, ChannelClosed
+
+WITHIN: Final = 5.0  # seconds; on a machine that is overloaded a request rather waits than spends its ticket in vain
 
 
 class SharedTickets:
@@ -27,6 +29,6 @@ class SharedTickets:
 
     async def _ask(self, word: str, **facts: Any) -> Any:
         try:
-            return await self._channel.ask(word, **facts)
+            return await self._channel.ask(word, within=WITHIN, **facts)
         except (ChannelClosed, TimeoutError) as exc:
             raise Draining("the supervisor does not answer", retry_after=1) from exc

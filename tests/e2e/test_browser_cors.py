@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.house import CHAT, KEY, House, open_house
 
 pytestmark = pytest.mark.component("chromium")
 
+ROOT: Final = Path(__file__).resolve().parents[2]
 # Two origins of one site, as most have them, and a stranger. Cookies of one site go along between its origins.
 APP: Final = "app.chat.test"
 API: Final = "api.chat.test"
@@ -182,6 +184,17 @@ async def test_page_of_the_proxy_s_own_origin_needs_no_cors_for_its_ticket(open_
         await scene.page.go(scene.api + "/healthz")
 
         assert (await scene.listen(f"message=hi&ticket={await scene.ticket()}"))["how"] == "stop"
+
+
+async def test_program_in_the_documentation_reads_an_answer(open_scene: Opener) -> None:
+    program = (ROOT / "docs" / "browsers.md").read_text().partition("```js\n")[2].partition("```")[0]
+    begin = "said = ''; function show(text) { said += text } function offerToTryAgain() { again = true }"
+    async with open_scene() as scene:
+        await scene.page.go(scene.api + "/healthz")
+        await scene.page.run(f"token => {{ window.eval({json.dumps(program + begin)}); return ask('hi', token) }}", KEY)
+
+        assert await scene.page.until("said.length > 20 && said")
+        assert await scene.page.run("() => 'again' in window") is False
 
 
 async def test_event_source_sends_the_cookie_of_its_visitor_where_it_may(open_scene: Opener) -> None:

@@ -82,6 +82,7 @@ async def test_the_cookie_with_the_credential_reaches_no_upstream(upstream: Upst
 
         seen = await upstream.request()
         assert (response.status, seen.header("cookie")) == (200, passed)
+        assert response.header("cache-control") == "no-store"  # shared caches know by Authorization only whose an answer is
         assert KEY not in house.log_text()
 
 

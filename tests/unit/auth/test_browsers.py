@@ -27,6 +27,14 @@ def test_two_origins_are_nobodys() -> None:
     assert told_origin(noted([])) is None
 
 
+def test_origin_that_no_host_could_have_is_cut() -> None:
+    """A ticket keeps it."""
+    told = told_origin(noted([(b"Origin", b"https://" + b"a" * 9000)]))
+
+    assert told is not None
+    assert len(told) == 512
+
+
 @pytest.mark.parametrize(
     ("origin", "own"),
     [

@@ -30,7 +30,7 @@ def test_configured_origin_may_read_and_is_named_itself(origin: str) -> None:
     assert headers[b"Access-Control-Allow-Origin"] == origin.encode()
     assert headers[b"Vary"] == b"Origin"
     exposed = headers[b"Access-Control-Expose-Headers"].split(b", ")
-    assert {b"X-Request-Id", b"Retry-After", b"X-Should-Retry"} <= set(exposed)
+    assert {b"X-Request-Id", b"Retry-After", b"X-Should-Retry", b"Anthropic-RateLimit-Tokens-Reset"} <= set(exposed)
 
 
 @pytest.mark.parametrize("wanted", [None, "POST"])

@@ -50,6 +50,7 @@ async def test_a_caller_gets_a_ticket_for_a_path() -> None:
         (b'{"method": "GET", "path": "/test/../test/stream"}', "path"),
         (b'{"method": "GET", "path": "https://p/test/stream"}', "path"),
         ('{"method": "GET", "path": "/upstream/a/\u00e9"}'.encode(), "path"),
+        (b'{"method": "GET", "path": "/v1/models/%b"}' % (b"a" * 2048), "path"),
         (b"[]", None),
         (b"", None),
     ],
