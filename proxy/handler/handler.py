@@ -141,7 +141,7 @@ class Handler:
         call.response_headers += runtime.cors.headers(call.header(b"origin"))
         self._read_head(call)
         query = _without_credential(call.query)
-        if len(query) != len(call.query) or (runtime.settings.auth.cookie is not None and b"cookie" in call.head):
+        if len(query) != len(call.query) or (b"cookie" in call.head and runtime.settings.auth.cookie is not None):
             call.response_headers += _SECRET
         if call.method == b"OPTIONS":
             allowed = runtime.cors.preflight(call.header(b"origin"), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_METHOD))
