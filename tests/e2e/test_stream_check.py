@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ import pytest
 from tests.e2e.browser import Page, PageError, open_page
 from tests.e2e.front import Front, caddy, nginx
 from tests.e2e.parts import demo
-from tests.support.house import KEY, House, open_house
+from tests.support.house import BEARER, KEY, House, open_house
 
 pytestmark = pytest.mark.component("chromium")
 
+JSON: Final = ("Content-Type", "application/json")
 QUICK: Final = "count=6&interval=0.2"
 TOLD: Final = """() => {
     const text = id => document.getElementById(id).textContent;
@@ -192,6 +194,36 @@ async def test_wrong_credential_is_said_clearly(page: Page, house: House) -> Non
     assert "llm-proxy key" in seen.fix
 
 
+async def test_credential_opens_every_stream_and_event_source_gets_a_ticket(page: Page, house: House) -> None:
+    seen = await check(page, address(house), secret=KEY)
+
+    assert [lane.word for lane in seen.lanes] == ["STREAMING"] * 3
+    assert page.printed == []
+
+
+@pytest.mark.parametrize(("streams", "words"), [("", ["STREAMING", "", ""]), ("EventSource", ["STREAMING"])])
+async def test_ticket_opens_one_stream(page: Page, house: House, streams: str, words: list[str]) -> None:
+    ticket = await ticket_for_stream(house)
+    await page.go(address(house, f"{QUICK}&streams={streams}"))
+    await page.write(ticket)
+    await page.run("() => document.querySelector('[value=ticket]').click()")
+    await page.press("Enter")
+    seen = await told(page)
+
+    assert [lane.word for lane in seen.lanes] == words
+    assert all(lane.word or lane.note == "a ticket opens one stream" for lane in seen.lanes)
+    assert ticket not in seen.report
+
+
+async def ticket_for_stream(house: House) -> str:
+    async with house.client() as client:
+        asked = json.dumps({"method": "GET", "path": "/test/stream"}).encode()
+        response = await client.request("POST", "/auth/tickets", [*BEARER, JSON], asked)
+        await response.read()
+        ticket: str = response.json()["ticket"]
+        return ticket
+
+
 async def test_credential_is_nowhere_but_in_its_field(page: Page, house: House) -> None:
     seen = await check(page, address(house, f"{QUICK}&streams=fetch"), secret=KEY)
     everywhere = await page.run(
@@ -231,6 +263,14 @@ async def test_report_is_selected_where_the_page_may_not_copy(page: Page, public
 
     assert await page.until("document.getElementById('copied').textContent") == "Selected: now copy it."
     assert (await page.run("() => getSelection().toString()")).startswith("Stream check of http://127.0.0.1")
+
+
+@pytest.mark.parametrize("query", ["", "count=9&interval=2&streams=EventSource", "count=many&interval=&streams=none&secret=s"])
+async def test_link_may_fill_the_form_but_never_with_a_credential(page: Page, public: House, query: str) -> None:
+    await page.go(address(public, query))
+    filled = await page.run("() => ['count', 'interval', 'streams', 'secret'].map(id => document.getElementById(id).value)")
+
+    assert filled == (["9", "2", "EventSource", ""] if "9" in query else ["10", "0.3", "fetch EventSource large", ""])
 
 
 async def test_escape_stops_and_the_next_check_starts_anew(page: Page, public: House) -> None:

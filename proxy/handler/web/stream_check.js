@@ -220,7 +220,10 @@ async function copyReport() {
 
 function fill(asked) {
   for (const id of ["count", "interval", "streams"]) {
-    if (asked.has(id)) byId(id).value = asked.get(id);
+    const field = byId(id);
+    const usual = field.value;
+    field.value = asked.get(id) ?? usual;
+    field.value ||= usual; // nonsense leaves a field empty
   }
 }
 
