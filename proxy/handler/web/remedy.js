@@ -1,122 +1,140 @@
 "use strict";
-// The likely cause of a bad verdict and the setting that mends it, by what the answer's headers give away. Words in `…` are code.
+// The likely cause of a bad verdict, and the setting that mends it, by what the answer's headers give away of who stands on
+// the way. `llm-proxy doctor` and docs/platforms.md name the same settings; tests hold this file to them. Words in `…` are code.
 
-const HOLDS = ["BUFFERED", "COALESCED"];
+const QUIET = 3; // times the usual gap without an event, then the cut: silence was the reason
+const USUAL = 150; // ms, the least that counts as a usual gap
 
-// In order: the first that fits the verdict and the headers is told.
-const REMEDIES = [
+/** Headers by which a product gives itself away. */
+const SIGNS = [
+  ["nginx", "server", /nginx|openresty/i],
+  ["Caddy", "server", /caddy/i],
+  ["Caddy", "via", /caddy/i],
+  ["Cloudflare", "cf-ray", /./],
+  ["Cloudflare", "server", /cloudflare/i],
+  ["CloudFront", "x-amz-cf-id", /./],
+  ["CloudFront", "via", /cloudfront/i],
+  ["AWS API Gateway", "x-amz-apigw-id", /./],
+  ["AWS Application LB", "server", /awselb/i],
+  ["AWS Application LB", "x-amzn-trace-id", /./],
+  ["Google Cloud Run", "server", /google frontend/i],
+  ["Google Cloud external Application LB", "via", /\bgoogle\b/i],
+  ["Azure Application Gateway", "server", /microsoft-azure-application-gateway/i],
+  ["Heroku", "server", /heroku/i],
+  ["Heroku", "via", /heroku|vegur/i],
+  ["Fly.io", "fly-request-id", /./],
+  ["Fly.io", "server", /^fly\//i],
+  ["Fastly", "x-fastly-request-id", /./],
+  ["Fastly", "x-served-by", /^cache-/i],
+  ["Kong", "via", /kong/i],
+  ["Kong", "x-kong-proxy-latency", /./],
+  ["Envoy", "server", /envoy/i],
+  ["Envoy", "x-envoy-upstream-service-time", /./],
+  ["Vercel", "x-vercel-id", /./],
+];
+
+const CAUSES = {
+  held: (who) => `${who} collects the answer before it passes it on.`,
+  encoded: (who) => `${who} compresses the stream, and holds it back until there is enough to compress.`,
+  silence: (who) => `${who} ended the answer because for some time nothing was sent.`,
+  total: (who) => `${who} ended the answer while events were still coming: a limit on its whole length, a restart, a lost connection.`,
+};
+
+const SETTINGS = {
+  held: {
+    nginx: "`proxy_buffering off;` in the `location` of the proxy, or no `X-Accel-Buffering` in its `proxy_ignore_headers`",
+    Caddy: "No `response_buffers` and no `encode` on this route",
+    "AWS API Gateway": "Response transfer mode `STREAM` for the integration; HTTP APIs cannot stream",
+    "Azure Application Gateway": "In its configuration, response buffering off",
+  },
+  encoded: {
+    nginx: "`gzip off;` and `proxy_buffering off;` in the `location` of the proxy",
+    Caddy: "No `encode` on this route: up to 2.8 a whole stream waits in it",
+    CloudFront: "A cache policy that does not compress, for these paths",
+  },
+  silence: {
+    nginx: "`proxy_read_timeout 75s;`: 75 s are far above the keepalives of the proxy",
+    Cloudflare: "`streaming.keepalive_interval` below 40 s: its limit is 120 s",
+    CloudFront: "`streaming.keepalive_interval` below 10 s, or a longer origin response timeout than 30 s",
+    "AWS Application LB": "`streaming.keepalive_interval` below its `idle_timeout.timeout_seconds`",
+    "Azure Application Gateway": "For the backend, request timeout 75 s",
+    Heroku: "`streaming.keepalive_interval` below 55 s, and `commit_after` below 30 s",
+    "Fly.io": "`streaming.keepalive_interval` below 60 s",
+    Fastly: "A `between_bytes_timeout` of 60 s, or a `streaming.keepalive_interval` of 3 s",
+    Envoy: "A longer `stream_idle_timeout` than 5 minutes",
+    Kong: "A longer `read_timeout` of the service than 60 s",
+  },
+  total: {
+    CloudFront: "No response completion timeout, or one above the longest stream",
+    "AWS API Gateway": "Response transfer mode `STREAM`: 29 s become 15 minutes",
+    "Google Cloud external Application LB": "`gcloud compute backend-services update NAME --timeout=7200`",
+    "Google Cloud Run": "`gcloud run services update NAME --timeout=3600`",
+    Envoy: "`timeout: 0s` on the route",
+    Vercel: "A longer `maxDuration`",
+  },
+};
+
+const WHOEVER_IT_IS = {
+  held: "No response buffering on this route; `llm-proxy doctor` with the address of each hop finds who does it.",
+  encoded: "No compression on this route; `llm-proxy doctor` with the address of each hop finds who does it.",
+  silence: "A `streaming.keepalive_interval` of a third of that limit, or a longer limit there.",
+  total: "If it is the same second each time, it is a limit on the whole answer: raise it there, keepalives do not help.",
+};
+
+const REFUSALS = [
   {
-    words: HOLDS,
-    sign: (told) => /gzip|br|zstd|deflate/.test(told.encoding),
-    cause: "A server on the way compresses the stream, and a compressor waits until there is enough to compress.",
-    fix: "No compression for this path: in Caddy no `encode` here, in nginx `gzip off;`, at a CDN a policy without compression.",
+    statuses: [401, 403],
+    cause: "The proxy does not accept this credential, or it was given none.",
+    fix: "A key from `llm-proxy key`, or a token of a configured issuer; `diagnostics: {public: true}` opens this stream to all.",
   },
   {
-    words: HOLDS,
-    sign: (told) => /nginx|openresty/i.test(told.server),
-    cause: "nginx collects an answer before it passes it on, unless it is told not to.",
-    fix: "`proxy_buffering off;` in the `location` of the proxy, or no `proxy_ignore_headers X-Accel-Buffering` there.",
+    statuses: [404, 405],
+    cause: "What answers here does not know this path: a server in front does not pass all paths on, or passes them on changed.",
+    fix: "Every path to the proxy, unchanged.",
   },
   {
-    words: HOLDS,
-    sign: (told) => /caddy/i.test(told.server + told.via),
-    cause: "Caddy's `encode` waits for enough bytes to compress; up to 2.8 a whole stream waits in it.",
-    fix: "No `encode` on this route, and in `reverse_proxy` no `flush_interval` above zero and no `response_buffers`.",
-  },
-  {
-    words: HOLDS,
-    sign: (told) => told.has("x-amz-cf-id"),
-    cause: "CloudFront holds back what it compresses.",
-    fix: "A cache policy without compression for this path.",
-  },
-  {
-    words: HOLDS,
-    sign: (told) => told.has("apigw-requestid") || told.has("x-amz-apigw-id"),
-    cause: "API Gateway collects the whole answer.",
-    fix: "On a REST API the response transfer mode `STREAM`; HTTP APIs cannot stream.",
-  },
-  {
-    words: HOLDS,
-    sign: (told) => /Microsoft-Azure-Application-Gateway/i.test(told.server),
-    cause: "Application Gateway has a response buffer, which is on by default.",
-    fix: "Response buffering off, request timeout 75 s.",
-  },
-  {
-    words: HOLDS,
-    sign: () => true,
-    cause: "A server between the proxy and this browser (or a virus scanner beside it) collects the answer.",
-    fix: "`llm-proxy doctor` with the address of each hop finds the one; docs/platforms.md has the setting for each product.",
-  },
-  {
-    words: ["CUT"],
-    sign: (told) => /nginx|openresty/i.test(told.server),
-    cause: "nginx ends an answer after 60 s without a byte, or as soon as its own upstream connection breaks.",
-    fix: "`proxy_read_timeout 75s;`, and a `streaming.keepalive_interval` of a third of it.",
-  },
-  {
-    words: ["CUT"],
-    sign: (told) => /envoy/i.test(told.server),
-    cause: "Envoy ends every answer after 15 s, whether or not bytes flow.",
-    fix: "`timeout: 0s` on the route.",
-  },
-  {
-    words: ["CUT"],
-    sign: (told) => /google/i.test(told.via),
-    cause: "Google's load balancer ends an answer 30 s after its request, whether or not bytes flow.",
-    fix: "`gcloud compute backend-services update NAME --timeout=7200`",
-  },
-  {
-    words: ["CUT"],
-    sign: () => true,
-    cause: "A server on the way ended the answer: a limit on its whole length or on silence, a restart, or a lost connection.",
-    fix: "Check again: the same second each time is a limit, and docs/platforms.md has the setting for each product.",
-  },
-  {
-    words: ["REFUSED"],
-    sign: (told) => told.status === 401,
-    cause: "The proxy does not accept this credential, or was given none.",
-    fix: "A key from `llm-proxy key` or a token of a configured issuer; or `diagnostics: {public: true}`, which opens this stream to all.",
-  },
-  {
-    words: ["REFUSED"],
-    sign: (told) => told.status === 404 || told.status === 405,
-    cause: "Something answers here that does not know `/test/stream`: the server in front does not pass this path on.",
-    fix: "Send the whole path to the proxy unchanged, without a list of paths.",
-  },
-  {
-    words: ["REFUSED"],
-    sign: (told) => told.status === 429 || told.status === 503,
+    statuses: [429, 503],
     cause: "The proxy, or a server in front of it, takes no further request now.",
-    fix: "Check again in a moment; the limits are `limits.streams` and `limits.streams_per_subject`.",
+    fix: "Check again in a moment; the proxy's own limits are `limits.streams` and `limits.streams_per_subject`.",
   },
   {
-    words: ["REFUSED"],
-    sign: (told) => told.status === 502 || told.status === 504,
-    cause: "The server in front does not reach the proxy.",
-    fix: "The address and port in its configuration, and whether the proxy runs.",
+    statuses: [502, 504],
+    cause: "A server in front does not reach the proxy.",
+    fix: "The proxy's address in the configuration of that server; and the proxy must run.",
   },
   {
-    words: ["REFUSED"],
-    sign: (told) => told.status === 200,
+    statuses: [200],
     cause: "Something else answers in the proxy's place: a sign-in page, or another site.",
-    fix: "Let `/test/stream` pass without a sign-in of the server in front.",
-  },
-  {
-    words: ["REFUSED"],
-    sign: () => true,
-    cause: "The request did not get to the proxy, or the answer not back: a lost connection, a redirect to another site, or a filter.",
-    fix: "`llm-proxy doctor` with the address of each hop finds the one that refuses.",
+    fix: "This path past the sign-in of the server in front.",
   },
 ];
 
-/** Return cause and fix for *verdict* and the headers of its stream; null where there is nothing to mend. */
+const UNANSWERED = {
+  cause: "The request did not reach the proxy, or its answer not this page: a lost connection, a redirect to another site, a filter.",
+  fix: "`llm-proxy doctor` with the address of each hop finds who refuses.",
+};
+
+/** Return cause and fix for *verdict* on what was seen; null where there is nothing to mend. */
 function remedyFor(verdict, seen) {
-  const told = {
-    status: seen.status,
-    server: seen.headers.server ?? "",
-    via: seen.headers.via ?? "",
-    encoding: seen.headers["content-encoding"] ?? "",
-    has: (name) => name in seen.headers,
-  };
-  return REMEDIES.find(({ words, sign }) => words.includes(verdict.word) && sign(told)) ?? null;
+  if (verdict.word === "STREAMING") return null;
+  if (verdict.word === "REFUSED") return REFUSALS.find(({ statuses }) => statuses.includes(seen.status)) ?? UNANSWERED;
+  const symptom = symptomOf(verdict, seen);
+  const product = productsOf(seen.headers).find((name) => name in SETTINGS[symptom]);
+  return { cause: CAUSES[symptom](product ?? "Something on the way"), fix: SETTINGS[symptom][product] ?? WHOEVER_IT_IS[symptom] };
+}
+
+/** Return who has left a sign in *headers*, in the order of SIGNS. */
+function productsOf(headers) {
+  return SIGNS.filter(([, header, value]) => value.test(headers[header] ?? "")).map(([product]) => product);
+}
+
+function symptomOf({ word }, seen) {
+  if (word === "CUT") return wasSilent(seen) ? "silence" : "total";
+  return /^(?!identity)./.test(seen.headers["content-encoding"] ?? "") ? "encoded" : "held";
+}
+
+function wasSilent({ arrived, end, endedAt }) {
+  if (end === "silent" || arrived.length === 0) return true;
+  const usual = (arrived.at(-1) - arrived[0]) / Math.max(1, arrived.length - 1);
+  return endedAt - arrived.at(-1) > QUIET * Math.max(usual, USUAL);
 }
