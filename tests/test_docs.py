@@ -80,7 +80,8 @@ def test_every_key_of_the_configuration_is_explained() -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_link_to_a_file_leads_to_one(path: Path) -> None:
-    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", path.read_text()) if "://" not in link]
+    found = re.findall(r"\]\(([^)]+)\)|(?:src|srcset)=\"([^\"]+)\"", path.read_text())
+    links = [link.partition("#")[0] for link in map("".join, found) if "://" not in link]
 
     assert [link for link in links if link and not (path.parent / link).exists()] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from aiohttp import web
 
+from proxy.handler.stream_check import document
 from tests.e2e.browser import Page, PageError, open_page
 from tests.e2e.front import Front, caddy, nginx
 from tests.e2e.parts import demo
@@ -299,6 +302,14 @@ async def test_arrivals_are_drawn_while_they_come(page: Page, public: House) -> 
     assert drawn + waiting == 100
 
 
+async def test_drawing_follows_the_width_of_the_window(page: Page, public: House) -> None:
+    await check(page, address(public, "count=5&interval=0.1&streams=fetch"))
+    await page.look_as(width=500)
+
+    assert await page.until("document.querySelector('.timeline').viewBox.baseVal.width < 500")
+    assert await page.run("() => document.documentElement.scrollWidth <= innerWidth")
+
+
 @pytest.mark.parametrize("dark", [False, True])
 async def test_page_follows_the_colours_of_the_system(page: Page, public: House, dark: bool) -> None:
     await page.look_as(dark=dark)
@@ -340,6 +351,51 @@ async def test_policy_holds(page: Page, public: House, attempt: str) -> None:
 
 
 # The parts by themselves.
+
+
+@asynccontextmanager
+async def silent(first: bytes) -> AsyncIterator[str]:
+    """Serve the page beside a stream that begins with *first*, or not at all, and then says nothing; gives the page's address."""
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        if first:
+            await response.prepare(request)
+            await response.write(first)
+        await asyncio.Event().wait()
+        return response
+
+    async def shown(_: web.Request) -> web.Response:
+        return web.Response(body=document().body, content_type="text/html")
+
+    app = web.Application()
+    app.add_routes([web.get("/stream-check", shown), web.get("/test/stream", stream)])
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/stream-check"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("stream", ["fetch", "EventSource"])
+@pytest.mark.parametrize(("first", "came"), [(b"", 0), (b'event: tick\ndata: {"elapsed_ms": 0.1}\n\n', 1)])
+async def test_stream_that_falls_silent_is_given_up(page: Page, stream: str, first: bytes, came: int) -> None:
+    async with silent(first) as url:
+        await page.go(url)
+        word, says = await page.run(
+            """async stream => {
+                const seen = observation(STREAMS[stream], { count: 5, interval: 10 });
+                await watch(seen, { secret: "" }, new AbortController().signal, 400);
+                const { word, says } = judge(seen);
+                return [word, says];
+            }""",
+            stream,
+        )
+
+    assert word == "CUT"
+    assert says.endswith(f"after {came} of 5 events; then nothing came for so long that this page gave up")
 
 
 async def test_however_a_stream_is_cut_the_page_reads_the_same_events(page: Page, public: House) -> None:

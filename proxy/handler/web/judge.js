@@ -68,5 +68,5 @@ function delays({ arrived, sent }) {
 
 /** Return milliseconds as people say them. */
 function span(ms) {
-  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+  return ms < 999.5 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }

@@ -14,6 +14,7 @@ const UNTRIED = {
 };
 
 let running = null; // what stops the check that runs
+let shown = []; // the lanes on the page
 
 function readForm() {
   const secret = byId("secret").value.trim();
@@ -49,8 +50,9 @@ function whyNot(lane, first, asked, stop) {
 
 function begin(lanes, { count, interval }) {
   byId("go").textContent = "Stop";
+  shown = lanes;
   byId("lanes").replaceChildren(...lanes.map((lane) => lane.element));
-  lanes.forEach((lane) => lane.draw(0));
+  lanes.forEach((lane) => lane.draw());
   byId("telling").hidden = true;
   byId("copied").textContent = "";
   show("", "Listening …", `This takes about ${span(lanes.length * (count - 1) * interval)}.`);
@@ -119,6 +121,7 @@ class Lane {
   leaveOut(reason) {
     this.seen.end = "untried";
     this.tell("not tried", reason);
+    this.draw();
   }
 
   async follow(asked, stop) {
@@ -141,8 +144,8 @@ class Lane {
     if (this.seen.end === null) requestAnimationFrame(() => this.animate());
   }
 
-  draw(now = since(this.seen)) {
-    drawTimeline(this.find("svg"), this.seen, now);
+  draw() {
+    drawTimeline(this.find("svg"), this.seen, since(this.seen));
     this.find(".facts").replaceChildren(...factsOf(this.seen).map(([name, value]) => fact(name, value)));
     this.find("tbody").replaceChildren(...rowsOf(this.seen).map(tableRow));
   }
@@ -235,6 +238,7 @@ byId("ask").addEventListener("submit", (event) => {
 addEventListener("keydown", ({ key }) => {
   if (key === "Escape") running?.abort();
 });
+addEventListener("resize", () => shown.forEach((lane) => lane.draw()));
 byId("copy").addEventListener("click", copyReport);
 fill(new URLSearchParams(location.search));
 byId("secret").focus();

@@ -6,17 +6,17 @@ const STREAM = "text/event-stream";
 
 /** Return an empty note of one stream; `end` is told when it is over: done, cut, silent, refused, untried or stopped. */
 function observation({ transport, size }, { count, interval }) {
-  const began = performance.now();
-  return { transport, size, count, interval, began, headers: {}, sent: [], arrived: [], chunks: [], end: null };
+  return { transport, size, count, interval, began: null, headers: {}, sent: [], arrived: [], chunks: [], end: null };
 }
 
 /** Watch one stream to its end, which always comes. *seen* is filled on the way. */
-async function watch(seen, asked, stop) {
+async function watch(seen, asked, stop, patience = PATIENCE) {
   const url = new URL(`test/stream?count=${seen.count}&interval=${seen.interval / 1000}&size=${seen.size}`, document.baseURI);
   const giveUp = new AbortController();
-  const timer = setTimeout(() => giveUp.abort("silent"), seen.count * seen.interval + PATIENCE);
+  const timer = setTimeout(() => giveUp.abort("silent"), seen.count * seen.interval + patience);
   const leave = () => giveUp.abort("stopped");
   stop.addEventListener("abort", leave);
+  seen.began = performance.now();
   try {
     await (seen.transport === "fetch" ? byFetch : byEventSource)(url, seen, asked, giveUp.signal);
   } catch {
@@ -27,6 +27,7 @@ async function watch(seen, asked, stop) {
     clearTimeout(timer);
     stop.removeEventListener("abort", leave);
     seen.endedAt = since(seen);
+    giveUp.abort(); // whatever else would come
   }
   seen.protocol = await protocolOf(url.href, seen.began);
 }
@@ -34,7 +35,6 @@ async function watch(seen, asked, stop) {
 async function byFetch(url, seen, { secret, isTicket }, signal) {
   if (isTicket) url.searchParams.set("ticket", secret);
   const headers = { Accept: STREAM, ...(secret && !isTicket ? bearer(secret) : {}) };
-  seen.began = performance.now();
   const response = await fetch(url, { headers, cache: "no-store", signal });
   seen.headAt = since(seen);
   seen.status = response.status;
@@ -57,7 +57,7 @@ async function byEventSource(url, seen, { secret, isTicket }, signal) {
   const ticket = secret && !isTicket ? await ticketFor(secret, seen, signal) : secret;
   if (seen.end) return;
   if (ticket) url.searchParams.set("ticket", ticket);
-  seen.began = performance.now();
+  seen.began = performance.now(); // the ticket's time is not the stream's
   const source = new EventSource(url);
   try {
     await new Promise((resolve, reject) => {
@@ -106,8 +106,8 @@ function heard(seen, name, data) {
   seen.arrived.push(since(seen));
 }
 
-function since(seen) {
-  return performance.now() - seen.began;
+function since({ began }) {
+  return began === null ? 0 : performance.now() - began;
 }
 
 function refused(seen, reason) {
