@@ -8,14 +8,19 @@ import json
 import re
 import ssl
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TextIO
 
+from proxy.doctor.arguments import LISTED
+from proxy.doctor.comparison import comparison_lines
 from proxy.doctor.hop import Course, Hop, accepting, examine
 from proxy.doctor.machine import report
 from proxy.doctor.paint import Paint, colourful, duration
-from proxy.doctor.printing import closing_lines, hop_lines
+from proxy.doctor.printing import closing_lines, finding_lines, hop_lines
+from proxy.doctor.probes.base import Desk, Finding, Probe, asked
+from proxy.doctor.probes.chosen import chosen
+from proxy.doctor.progress import progress
 from proxy.doctor.target import Target, parse
 from proxy.doctor.verdicts import Kind
 from proxy.doctor.wire import Ask, Wire
@@ -36,6 +41,12 @@ class Order:
     headers: Mapping[str, str]
     tls: ssl.SSLContext
     body: bytes = b""
+    probes: Sequence[Probe] = ()
+
+    @property
+    def seconds(self) -> float:
+        """How long all of it takes, about."""
+        return len(self.targets) * self.course.seconds + sum(probe.seconds for probe in self.probes)
 
     def ask(self, target: Target) -> Ask | None:
         """Return the request for a foreign stream; None where it is one of ours."""
@@ -55,53 +66,88 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     paint = Paint(colour=not arguments.json and colourful(sys.stdout, environ))
     say: Callable[[str], None] = _nothing if arguments.json else _at_once
     try:
-        hops = asyncio.run(examined(order, paint, say))
+        hops, findings = asyncio.run(examined(order, paint, say, sys.stderr))
     except KeyboardInterrupt:
         return WORSE
-    streaming = all(hop.verdict.kind is Kind.STREAMING for hop in hops)
+    good = all(hop.verdict.kind is Kind.STREAMING for hop in hops) and all(
+        each.ok is not False for found in findings for each in found
+    )
     if arguments.json:
-        print(json.dumps(report(hops, streaming=streaming), indent=2))
-    return GOOD if streaming else WORSE
+        print(json.dumps(report(hops, findings, good=good), indent=2))
+    return GOOD if good else WORSE
 
 
-async def examined(order: Order, paint: Paint, say: Callable[[str], None]) -> list[Hop]:
-    """Examine every hop, one after the other so that none disturbs another, and say each result as soon as it is there."""
-    course = order.course
-    hops: list[Hop] = []
+async def examined(
+    order: Order, paint: Paint, say: Callable[[str], None], terminal: TextIO
+) -> tuple[list[Hop], list[list[Finding]]]:
+    """Examine every hop, then probe all of them at once, and say each result as soon as it is there.
+
+    The hops are taken one after the other, so that none disturbs another. The progress is shown on *terminal*, if it is one.
+    """
     say(paint.dim(_opening(order)) + "\n")
-    async with Wire(tls=order.tls, headers=order.headers) as wire:
-        for number, target in enumerate(order.targets, start=1):
-            hops.append(await examine(wire, target, course, order.ask(target)))
-            for line in hop_lines(number, hops[-1], course, paint):
-                say(line)
-    for line in closing_lines(hops, paint):
+    async with (
+        Wire(tls=order.tls, headers=order.headers) as wire,
+        progress(terminal, order.seconds, say) as aloud,
+    ):
+        hops = [await _hop(order, wire, number, paint, aloud) for number in range(1, len(order.targets) + 1)]
+        findings = list(await asyncio.gather(*(_probed(order, wire, number, hop) for number, hop in enumerate(hops))))
+    for lines in _closing(order, hops, findings, paint):
+        for line in lines:
+            say(line)
+    return hops, findings
+
+
+async def _hop(order: Order, wire: Wire, number: int, paint: Paint, say: Callable[[str], None]) -> Hop:
+    target = order.targets[number - 1]
+    hop = await examine(wire, target, order.course, order.ask(target))
+    for line in hop_lines(number, hop, order.course, paint):
         say(line)
-    return hops
+    return hop
+
+
+async def _probed(order: Order, wire: Wire, position: int, hop: Hop) -> list[Finding]:
+    """Run the probes; where not even a stream can be asked for, there is nothing to probe."""
+    if hop.verdict.kind is Kind.REFUSED:
+        return []
+    desk = Desk(wire, order.targets[position], hop.products)
+    return [await asked(probe, desk) for probe in order.probes]
+
+
+def _closing(order: Order, hops: Sequence[Hop], findings: Sequence[Sequence[Finding]], paint: Paint) -> Iterator[Iterator[str]]:
+    yield from (finding_lines(hop, found, paint) for hop, found in zip(hops, findings, strict=True) if found)
+    if order.targets[0].foreign and len(hops) > 1:
+        yield comparison_lines(hops, paint)
+    yield closing_lines(hops, paint)
 
 
 def read(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Order:
     """Check what was said on the command line. Raises ValueError with a sentence."""
-    foreign = arguments.url_is_stream
+    foreign, key = arguments.url_is_stream, environ.get(KEY, "") if arguments.key is None else arguments.key
+    probes = chosen(arguments, key, LISTED)
+    if foreign and probes:
+        raise ValueError("the further probes need this proxy's own test stream: leave out --url-is-stream")
     if arguments.data is not None and not foreign:
         raise ValueError("--data goes with --url-is-stream")
     if not 3 <= arguments.count <= 1000:
         raise ValueError("--count must be 3 to 1000")
     if not 0.05 <= arguments.interval <= 60:
         raise ValueError("--interval must be 0.05 to 60 seconds: closer together, held back and sent at once look the same")
+    if not 0 < arguments.longest <= 3600:
+        raise ValueError("--for must be 1 to 3600 seconds")
     if not 0 <= arguments.size <= 1 << 20:
         raise ValueError("--size must be 0 to 1048576 bytes")
     return Order(
         targets=[parse(url, foreign=foreign) for url in arguments.urls],
-        course=Course(count=arguments.count, interval=arguments.interval, size=arguments.size),
-        headers=_headers(arguments, environ),
+        course=Course(count=arguments.count, interval=arguments.interval, size=arguments.size, longest=arguments.longest),
+        headers=_headers(key, arguments.header),
         tls=_trust(arguments),
         body=(arguments.data or "").encode(),
+        probes=probes,
     )
 
 
-def _headers(arguments: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, str]:
-    key = arguments.key if arguments.key is not None else environ.get(KEY, "")
-    lines = [*([f"Authorization: Bearer {key}"] if key else []), *arguments.header]
+def _headers(key: str, more: Sequence[str]) -> dict[str, str]:
+    lines = [*([f"Authorization: Bearer {key}"] if key else []), *more]
     headers: dict[str, str] = {}
     for line in lines:
         found = _HEADER.fullmatch(line)
@@ -128,9 +174,9 @@ def _opening(order: Order) -> str:
     count, course = len(order.targets), order.course
     hops = "1 hop" if count == 1 else f"{count} hops"
     if order.targets[0].foreign:
-        return f"{hops}, each as it is, for a minute at most"
-    whole = duration(count * course.seconds)
-    return f"{course.count} events, one every {course.interval:g} s, through {hops}: about {whole}"
+        return f"{hops}, each as it is, for {duration(course.longest)} at most"
+    further = f", then {', '.join(probe.name for probe in order.probes)}" if order.probes else ""
+    return f"{course.count} events, one every {course.interval:g} s, through {hops}{further}: about {duration(order.seconds)}"
 
 
 def _at_once(line: str) -> None:

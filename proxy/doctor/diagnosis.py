@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.doctor.arrivals import End, Seen
+from proxy.doctor.arrivals import End, Seen, delays
 from proxy.doctor.hop import Hop
 from proxy.doctor.rules import Fix, Symptom, fix
 from proxy.doctor.verdicts import GOOD, Kind
 
-LATE: Final = 0.15  # seconds that a hop may add to the first event before that is worth a word
+LATE: Final = 0.15  # seconds that the first event may lag behind the others before that is worth a word
 QUIET: Final = 3.0  # times the usual gap without an event, then the cut: silence was the reason
 
 
@@ -43,7 +43,7 @@ def notes(hops: Sequence[Hop]) -> list[tuple[int, Fix]]:
             suspects = hop.products[::-1]
             if seen.told.get("http") == "1.0" and (before is None or before.told.get("http") != "1.0"):
                 found.append((position, fix(Symptom.OLD_HTTP, suspects)))
-            if before is not None and hop.verdict.kind is Kind.STREAMING and _added(before, seen) > LATE:
+            if hop.verdict.kind is Kind.STREAMING and _late(seen) and not (before and _late(before)):
                 found.append((position, fix(Symptom.LATE, suspects)))
             before = seen
     return found
@@ -75,5 +75,6 @@ def _silent(seen: Seen) -> bool:
     return seen.ended_at - times[-1] > QUIET * max(usual, LATE)
 
 
-def _added(before: Seen, seen: Seen) -> float:
-    return (seen.first_at or 0.0) - (before.first_at or 0.0)
+def _late(seen: Seen) -> bool:
+    first, *others = delays(seen.arrivals) or [0.0]
+    return first > LATE and max(others, default=0.0) < first / 2

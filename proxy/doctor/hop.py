@@ -38,6 +38,7 @@ class Course:
     count: int = 10
     interval: float = 0.5
     size: int = 0
+    longest: float = 60.0  # seconds for which a stream that is not ours is listened to
 
     @property
     def seconds(self) -> float:
@@ -65,7 +66,9 @@ async def examine(wire: Wire, target: Target, course: Course, ask: Ask | None = 
         url=target.stream(count=course.count, interval=course.interval, size=course.size), headers=accepting("gzip")
     )
     patience = (
-        Patience(whole=60.0) if target.foreign else Patience(silence=MARGIN + course.seconds, whole=MARGIN + course.seconds)
+        Patience(silence=course.longest, whole=course.longest)
+        if target.foreign
+        else Patience(silence=MARGIN + course.seconds, whole=MARGIN + course.seconds)
     )
     try:
         async with wire.open(asked, within=patience.head if target.foreign else patience.whole) as answer:

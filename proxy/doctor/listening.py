@@ -22,9 +22,12 @@ class Patience:
     whole: float = 60.0
 
 
-async def listen(answer: Answer, patience: Patience, *, expected: int | None = None) -> Seen:
-    """Read the body of *answer* to its end, and return what was seen. *expected* is the number of events that were asked for."""
-    ear = _Ear(answer, patience)
+async def listen(answer: Answer, patience: Patience, *, expected: int | None = None, enough: int | None = None) -> Seen:
+    """Read the body of *answer* to its end, and return what was seen. *expected* is the number of events that were asked for.
+
+    Nothing more is read after *enough* events.
+    """
+    ear = _Ear(answer, patience, enough)
     end = await ear.hear()
     reader = ear.reader
     return Seen(
@@ -45,8 +48,9 @@ async def listen(answer: Answer, patience: Patience, *, expected: int | None = N
 
 
 class _Ear:
-    def __init__(self, answer: Answer, patience: Patience) -> None:
+    def __init__(self, answer: Answer, patience: Patience, enough: int | None) -> None:
         self._answer = answer
+        self._enough = enough
         self._patience = patience
         self._size = 0
         self.reader = Reader(answer.headers.get("content-encoding", "").lower().replace("identity", ""))
@@ -79,4 +83,4 @@ class _Ear:
         self.pieces.append(Piece(at, len(data)))
         self._size += len(data)
         self.reader.feed(data, at)
-        return self._size < LARGEST
+        return self._size < LARGEST and (self._enough is None or len(self.reader.arrivals) < self._enough)

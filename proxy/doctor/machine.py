@@ -9,17 +9,18 @@ from proxy.doctor.arrivals import Seen, delays
 from proxy.doctor.diagnosis import blame, notes
 from proxy.doctor.fingerprints import lost, shown
 from proxy.doctor.hop import Hop
+from proxy.doctor.probes.base import Finding
 from proxy.doctor.rules import Fix
 from proxy.doctor.verdicts import Verdict
 
 
-def report(hops: Sequence[Hop], *, streaming: bool) -> Mapping[str, Any]:
-    """Return the whole report. Times are in milliseconds."""
+def report(hops: Sequence[Hop], findings: Sequence[Sequence[Finding]], *, good: bool) -> Mapping[str, Any]:
+    """Return the whole report; *findings* are those of each hop. Times are in milliseconds."""
     guilty = blame(hops)
     blamed = None if guilty is None else {"hop": guilty.position + 1, "fix": None if guilty.fix is None else _fix(guilty.fix)}
     return {
-        "streaming": streaming,
-        "hops": [_hop(hop) for hop in hops],
+        "good": good,
+        "hops": [{**_hop(hop), "probes": [_finding(each) for each in found]} for hop, found in zip(hops, findings, strict=True)],
         "blame": blamed,
         "notes": [{"hop": position + 1, "fix": _fix(fix)} for position, fix in notes(hops)],
     }
@@ -27,6 +28,11 @@ def report(hops: Sequence[Hop], *, streaming: bool) -> Mapping[str, Any]:
 
 def _hop(hop: Hop) -> dict[str, Any]:
     return {"url": hop.url, "verdict": _verdict(hop.verdict), "products": hop.products, "answer": hop.seen and _seen(hop.seen)}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    fix = None if finding.fix is None else _fix(finding.fix)
+    return {"probe": finding.probe, "ok": finding.ok, "said": finding.said, "fix": fix, "facts": finding.facts}
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from proxy.doctor.arrivals import Arrival, Seen, delays, gaps
+from proxy.doctor.comparison import at_part
 from proxy.doctor.diagnosis import Blame, blame, notes
 from proxy.doctor.fingerprints import lost, shown
 from proxy.doctor.hop import Course, Hop
-from proxy.doctor.paint import BAD, WARN, Paint, clean, duration, sparkline
+from proxy.doctor.paint import BAD, GOOD, WARN, Paint, clean, duration, sparkline
+from proxy.doctor.probes.base import Finding
 from proxy.doctor.rules import Fix
 from proxy.doctor.verdicts import Kind
 
@@ -30,16 +32,27 @@ def hop_lines(number: int, hop: Hop, course: Course, paint: Paint) -> Iterator[s
     yield ""
 
 
+def finding_lines(hop: Hop, findings: Sequence[Finding], paint: Paint) -> Iterator[str]:
+    """Yield what the probes have found at one hop."""
+    yield paint.bold(f"Probes of {hop.url}")
+    for finding in findings:
+        symbol = paint.warn("?") if finding.ok is None else paint.good(GOOD) if finding.ok else paint.bad(BAD)
+        yield f"  {symbol} {paint.dim(f'{finding.probe:<12}')}{clean(finding.said)}"
+        if finding.fix is not None:
+            yield f"    {'':<12}{paint.bold('Fix')}  {_mended(finding.fix)}"
+    yield ""
+
+
 def closing_lines(hops: Sequence[Hop], paint: Paint) -> Iterator[str]:
     """Yield what follows from all hops together."""
     guilty = blame(hops)
-    for position, fix in notes(hops):
-        yield from _mend(f"{paint.warn(WARN)} {hops[position].url} {fix.symptom.value}", fix, paint)
     if guilty is None:
         count = len(hops)
         yield paint.good(f"Events pass {'the hop' if count == 1 else f'all {count} hops'} one by one.")
     else:
         yield from _blamed(hops, guilty, paint)
+    for position, fix in notes(hops):
+        yield from _mend(f"{paint.warn(WARN)} {hops[position].url} {fix.symptom.value}.", fix, paint)
 
 
 def _times(seen: Seen) -> str:
@@ -68,7 +81,7 @@ def gap_words(arrivals: tuple[Arrival, ...]) -> str:
     """Return how the gaps between events are distributed."""
     between = gaps(arrivals)
     ordered = sorted(between)
-    middle, high = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.95)]
+    middle, high = at_part(ordered, 0.5) or 0.0, at_part(ordered, 0.95) or 0.0
     drawn = sparkline(between[:_WIDEST], max(ordered))
     return f"{drawn}  half below {duration(middle)}, 95 % below {duration(high)}, at most {duration(ordered[-1])}"
 
@@ -91,4 +104,8 @@ def _blamed(hops: Sequence[Hop], guilty: Blame, paint: Paint) -> Iterator[str]:
 
 def _mend(said: str, fix: Fix, paint: Paint) -> Iterator[str]:
     yield said
-    yield f"  {paint.bold('Fix')}  {f'{fix.product}: ' if fix.product else ''}{fix.text}"
+    yield f"  {paint.bold('Fix')}  {_mended(fix)}"
+
+
+def _mended(fix: Fix) -> str:
+    return f"{fix.product}: {fix.text}" if fix.product else fix.text

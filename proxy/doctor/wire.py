@@ -98,6 +98,7 @@ class Wire:
             max_line_size=HEAD_LIMIT,
             max_field_size=HEAD_LIMIT,
             trace_configs=[trace],
+            middlewares=(_once,),
         )
         return self
 
@@ -117,7 +118,7 @@ class Wire:
                 response = await self._request(ask, noted)
         except TimeoutError as exc:
             raise Unreachable(f"no answer came within {within:g} s") from exc
-        except (aiohttp.ClientError, OSError, ValueError) as exc:
+        except (aiohttp.ClientError, ValueError) as exc:
             raise Unreachable(sentence(exc)) from exc
         try:
             yield Answer(response, began, noted.connected, self._clock)
@@ -137,6 +138,14 @@ class Wire:
 
     async def _connected(self, _session: object, context: SimpleNamespace, _params: object) -> None:
         context.trace_request_ctx.connected = self._clock()
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send it, and let no failure through that aiohttp would answer by sending it again, as it does with a GET."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        raise Unreachable(sentence(exc)) from exc
 
 
 def sentence(error: Exception) -> str:

@@ -57,7 +57,7 @@ async def test_servers_as_we_ship_them_stream(tmp_path: Path, house: House) -> N
         code, report = await examined(tmp_path, house.url, url(one), url(two), url(three))
 
     assert words(report) == ["STREAMING"] * 4
-    assert (code, report["streaming"], report["blame"]) == (0, True, None)
+    assert (code, report["good"], report["blame"]) == (0, True, None)
     assert [hop["products"] for hop in report["hops"]] == [[], ["Caddy"], ["nginx"], []]
     assert all(hop["answer"]["headers_lost"] == [] for hop in report["hops"])
 

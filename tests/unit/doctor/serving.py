@@ -23,18 +23,19 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    *said: bytes, stay: bool = False, first: bool = False, tls: ssl.SSLContext | None = None
+    *said: bytes, stay: bool = False, first: bool = False, in_turn: bool = False, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Server]:
     """Run a server that answers each request with these bytes, and then closes, or stays silent.
 
-    With *first* it does not wait for the request.
+    With *first* it does not wait for the request. With *in_turn* each request gets one piece, and all others the last.
     """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if not first:
                 server.heads.append(await reader.readuntil(b"\r\n\r\n"))
-            for piece in said:
+            turn = min(len(server.heads), len(said)) - 1
+            for piece in said[turn : turn + 1] if in_turn else said:
                 writer.write(piece)
                 await writer.drain()
             if stay:

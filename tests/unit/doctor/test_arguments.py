@@ -23,7 +23,18 @@ def test_defaults_are_ten_events_in_five_seconds() -> None:
     assert (found.json, found.url_is_stream, found.insecure) == (False, False, False)
 
 
-@pytest.mark.parametrize("words", [(), ("a", "--count", "many"), ("a", "--insecure", "--cafile", "x"), ("a", "--nonsense")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("a", "--count", "many"),
+        ("a", "--insecure", "--cafile", "x"),
+        ("a", "--nonsense"),
+        ("--idle", "http://a"),
+        ("a", "--idle=0"),
+        ("a", "--bodies=601"),
+    ],
+)
 def test_nonsense_is_wrong_use(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parsed(*words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import ssl
 from pathlib import Path
@@ -104,6 +105,8 @@ def test_insecure_trusts_everybody() -> None:
         (("http://a", "--interval", "nan"), "--interval must be"),
         (("http://a", "--size", "-1"), "--size must be"),
         (("http://a", "--data", "{}"), "--url-is-stream"),
+        (("http://a", "--for", "0"), "--for must be"),
+        (("http://a", "--url-is-stream", "--post"), "need this proxy's own test stream"),
         (("http://a", "--header", "no colon"), "cannot be sent"),
         (("http://a", "--key", "a\nb"), "cannot be sent"),
         (("http://a", "--cafile", "/nowhere.pem"), "--cafile: No such file or directory"),
@@ -152,9 +155,35 @@ async def test_each_hop_is_told_as_soon_as_it_is_examined() -> None:
     async with serving(HEAD + b"\r\n" + tick(1) + tick(2, 1) + tick(3, 2) + DONE) as server:
         ours = order(server.url, server.url, "--count", "3", "--interval", "0.05")
 
-        hops = await command.examined(ours, Paint(colour=False), said.append)
+        hops, findings = await command.examined(ours, Paint(colour=False), said.append, io.StringIO())
 
     assert [hop.verdict.kind for hop in hops] == [Kind.STREAMING] * 2
+    assert findings == [[], []]
     assert said[0] == "3 events, one every 0.05 s, through 2 hops: about 200 ms\n"
     assert sum(line.startswith((" 1 ", " 2 ")) for line in said) == 2
     assert said[-1] == "Events pass all 2 hops one by one."
+
+
+async def test_probes_are_made_behind_the_examination_and_decide_too() -> None:
+    said: list[str] = []
+    async with serving(HEAD + b"\r\n" + tick(1) + tick(2, 1) + tick(3, 2) + DONE) as server:
+        ours = order(server.url, nowhere(), "--count", "3", "--interval", "0.05", "--reconnect")
+
+        _, findings = await command.examined(ours, Paint(colour=False), said.append, io.StringIO())
+        code = await asyncio.to_thread(command.run, parsed(server.url, "--count", "3", "--reconnect", "--json"), {})
+
+    assert [[finding.ok for finding in found] for found in findings] == [[False], []]
+    assert said[0].startswith("3 events, one every 0.05 s, through 2 hops, then reconnect: about 700 ms")
+    assert any(line.startswith("Probes of http://127.0.0.1") for line in said)
+    assert code == 1
+
+
+async def test_foreign_streams_are_compared() -> None:
+    said: list[str] = []
+    async with serving(HEAD + b"\r\ndata: {}\n\ndata: {}\n\ndata: [DONE]\n\n") as server:
+        ours = order(server.url, server.url, "--url-is-stream", "--for", "90")
+
+        await command.examined(ours, Paint(colour=False), said.append, io.StringIO())
+
+    assert said[0] == "2 hops, each as it is, for 90.0 s at most\n"
+    assert sum("first event" in line and "gap 95 %" in line for line in said) == 1

@@ -71,12 +71,16 @@ def test_symptom_follows_from_what_was_seen(it: Hop, expected: Symptom | None) -
 
 
 def test_late_first_byte_is_noted() -> None:
-    late = [(sent, at + 0.2) for sent, at in PROMPT]
+    late = [(sent, at + 0.2 * (not sent)) for sent, at in PROMPT]
 
     [(position, fix)] = notes([hop(), hop(times=late), hop(times=late)])
 
     assert (position, fix.symptom) == (1, Symptom.LATE)
     assert "option http-no-delay" in fix.text
+
+
+def test_stream_that_is_late_as_a_whole_is_only_far_away() -> None:
+    assert notes([hop(), hop(times=[(sent, at + 0.2) for sent, at in PROMPT])]) == []
 
 
 def test_old_http_towards_the_proxy_is_noted_where_it_begins() -> None:

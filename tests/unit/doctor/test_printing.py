@@ -5,7 +5,9 @@ from __future__ import annotations
 from proxy.doctor.arrivals import Arrival, End
 from proxy.doctor.hop import Course, Hop
 from proxy.doctor.paint import Paint
-from proxy.doctor.printing import closing_lines, hop_lines
+from proxy.doctor.printing import closing_lines, finding_lines, hop_lines
+from proxy.doctor.probes.base import Finding
+from proxy.doctor.rules import Symptom, fix
 from proxy.doctor.verdicts import Kind, Verdict
 from tests.unit.doctor.sights import HELD, OURS, hop, through
 
@@ -101,3 +103,20 @@ def test_smaller_faults_are_warnings() -> None:
 
     assert "⚠ http://a speaks HTTP/1.0 to the proxy" in said
     assert "proxy_http_version 1.1" in said
+
+
+def test_findings_have_their_symbol_and_their_mend() -> None:
+    findings = [
+        Finding(probe="post", ok=True, said="STREAMING"),
+        Finding(probe="bodies", ok=False, said="too large", fix=fix(Symptom.BODY, ["nginx"])),
+        Finding(probe="clock", ok=None, said="unknown"),
+    ]
+
+    assert list(finding_lines(hop("http://a"), findings, PLAIN)) == [
+        "Probes of http://a",
+        "  ✓ post        STREAMING",
+        "  ✗ bodies      too large",
+        "                Fix  nginx: set `client_max_body_size 32m;`",
+        "  ? clock       unknown",
+        "",
+    ]

@@ -89,6 +89,7 @@ async def test_server_that_does_not_answer() -> None:
 async def test_server_that_closes_without_an_answer() -> None:
     async with serving() as server:
         assert await refused(server.url) == "the connection was closed without an answer"
+        assert len(server.heads) == 1  # it is not asked again
 
 
 async def test_server_that_speaks_something_else() -> None:
