@@ -44,10 +44,10 @@ class Chat:
     site: str
     way: str
 
-    async def open(self, scenario: str) -> None:
-        """Load the page for the endpoint behind which that scenario waits."""
+    async def open(self, scenario: str, *, at: str = "") -> None:
+        """Load the page for the endpoint behind which that scenario waits, *at* the proxy's own address or another."""
         await self.page.command("Page.addScriptToEvaluateOnNewDocument", source=WATCHING % ANSWER)
-        await self.page.go(f"{self.site}/chat.html?endpoint={self.house.url}/{scenario}")
+        await self.page.go(f"{self.site}/chat.html?endpoint={at or self.house.url}/{scenario}")
 
     async def ask(self, key: str = KEY) -> None:
         """Send a question off."""

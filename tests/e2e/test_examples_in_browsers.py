@@ -12,6 +12,7 @@ from tests.e2e.node_client import install
 from tests.e2e.parts import begun, break_connections, kept_alive, simulator, stopped
 from tests.e2e.python_client import chat_whole, direct
 from tests.support.house import KEY
+from tests.support.upstream import Reply, RequestSeen, Upstream, answer, stream
 
 pytestmark = [pytest.mark.component("chromium", "npm"), pytest.mark.timeout(300)]  # the first run installs
 
@@ -31,6 +32,15 @@ WAYS = [
     way("eventsource-parser", "eventsource-parser in Chromium", "npm:eventsource-parser"),
     way("xhr", "XMLHttpRequest in Chromium"),
 ]
+
+
+def cut_in_good_order(request: RequestSeen) -> Reply:
+    allowed = [("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Headers", "authorization, content-type")]
+    if request.method == "OPTIONS":
+        return answer({}, headers=allowed)
+    if request.target == b"/auth/tickets":
+        return answer({"ticket": "t"}, headers=allowed)
+    return stream(b'event: token\ndata: {"text":"Hi"}\n\n', headers=allowed)
 
 
 @pytest.fixture(params=WAYS)
@@ -99,6 +109,18 @@ async def test_a_cut_answer_is_no_end_and_only_a_person_asks_again(chat: Chat) -
     await chat.stop()
     assert (await chat.ended())[0] == begun_with
     assert len(await chat.asked()) == 2
+
+
+@pytest.mark.shows("cut")
+async def test_an_answer_without_its_last_event_is_cut_however_well_its_connection_ends(chat: Chat) -> None:
+    """Old versions of Caddy end a stream that the proxy has cut as if it were whole."""
+    async with Upstream() as front:
+        front.always(cut_in_good_order)
+        await chat.open("ok", at=front.url)
+
+        await chat.ask()
+
+        assert await chat.ended() == ("Hi", CUT)
 
 
 @pytest.mark.shows("errors")
