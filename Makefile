@@ -12,7 +12,7 @@ LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test test-long check format bench picture page-pictures env e2e-compose e2e-llama client-table lock clean
+.PHONY: help run test test-long check format bench picture page-pictures doctor-picture env e2e-compose e2e-llama client-table lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -44,6 +44,9 @@ picture: $(VENV)/dev.stamp ## draw the dashboard's picture anew from some minute
 
 page-pictures: $(VENV)/dev.stamp ## draw the pictures of the stream check anew (needs nginx and chromium)
 	$(BIN)/python -m tests.e2e.stream_check_pictures
+
+doctor-picture: $(VENV)/dev.stamp ## draw the picture of the doctor's report anew (needs caddy, nginx and chromium)
+	$(BIN)/python -m tests.e2e.doctor_picture
 
 client-table: $(VENV)/dev.stamp ## run the tests of all clients and write what they have shown into docs/clients.md
 	mkdir -p build

@@ -75,7 +75,13 @@ def shown(headers: Headers) -> dict[str, str]:
     return {name: headers[name] for name in SHOWN if name in headers}
 
 
+def kept(headers: Headers) -> list[str]:
+    """Return the names of the proxy's headers that arrived as they were sent."""
+    return [name for name, part in EXPECTED.items() if name in headers and part in headers[name]]
+
+
 def lost(headers: Headers) -> list[str]:
-    """Return the names of the proxy's headers that did not arrive as they were sent."""
+    """Return the names of those that did not, although nobody on the path is meant to take them away."""
     eaten = frozenset[str]().union(*(CONSUMED.get(product, frozenset()) for product in products(headers)))
-    return [name for name, part in EXPECTED.items() if name not in eaten and (name not in headers or part not in headers[name])]
+    arrived = kept(headers)
+    return [name for name in EXPECTED if name not in eaten and name not in arrived]

@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy.doctor.arrivals import Seen, delays
 from proxy.doctor.diagnosis import blame, notes
-from proxy.doctor.fingerprints import lost, shown
+from proxy.doctor.fingerprints import kept, lost, shown
 from proxy.doctor.hop import Hop
 from proxy.doctor.probes.base import Finding
 from proxy.doctor.rules import Fix
@@ -54,6 +54,7 @@ def _seen(seen: Seen) -> dict[str, Any]:
         "arrivals_ms": [_ms(arrival.at) for arrival in seen.arrivals],
         "delays_ms": [_ms(delay) for delay in delays(seen.arrivals)],
         "keepalives": seen.keepalives,
+        "headers_kept": kept(seen.headers),
         "headers_lost": lost(seen.headers),
         "signs": shown(seen.headers),
     }

@@ -8,7 +8,7 @@ from typing import Final
 from proxy.doctor.arrivals import Arrival, Seen, delays, gaps
 from proxy.doctor.comparison import at_part
 from proxy.doctor.diagnosis import Blame, blame, notes
-from proxy.doctor.fingerprints import lost, shown
+from proxy.doctor.fingerprints import kept, lost, shown
 from proxy.doctor.hop import Course, Hop
 from proxy.doctor.paint import BAD, GOOD, WARN, Paint, clean, duration, sparkline
 from proxy.doctor.probes.base import Finding
@@ -88,13 +88,14 @@ def gap_words(arrivals: tuple[Arrival, ...]) -> str:
 
 def _headers(hop: Hop, seen: Seen, paint: Paint) -> list[tuple[str, str]]:
     signs = " · ".join(f"{name}: {clean(value)}" for name, value in shown(seen.headers).items())
-    gone = lost(seen.headers) if hop.verdict.kind is not Kind.REFUSED and "n" in seen.told else []
-    return [("lost", paint.warn(", ".join(gone))), ("signs", signs)]
+    if hop.verdict.kind is Kind.REFUSED or "n" not in seen.told:  # another's answer has other headers
+        return [("signs", signs)]
+    return [("kept", ", ".join(kept(seen.headers))), ("lost", paint.warn(", ".join(lost(seen.headers)))), ("signs", signs)]
 
 
 def _blamed(hops: Sequence[Hop], guilty: Blame, paint: Paint) -> Iterator[str]:
     hop = hops[guilty.position]
-    place = f"{hop.url} is the first that is worse than the one before it" if guilty.position else f"{hop.url} is the first hop"
+    place = f"{hop.url} is the first that is worse than the one before it" if guilty.position else hop.url
     if guilty.fix is None:
         yield paint.bad(f"{BAD} {place}: {clean(hop.verdict.reason)}.")
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.doctor.fingerprints import lost, products, shown
+from proxy.doctor.fingerprints import kept, lost, products, shown
 from tests.unit.doctor.sights import OURS, through
 
 
@@ -49,6 +49,7 @@ def test_signs_are_shown_in_one_order() -> None:
 
 def test_header_that_was_dropped_or_changed_is_lost() -> None:
     assert lost(OURS) == []
+    assert kept(OURS) == ["content-type", "cache-control", "x-accel-buffering", "x-request-id"]
     assert lost({**OURS, "cache-control": "no-cache"}) == ["cache-control"]
     assert lost({name: value for name, value in OURS.items() if name not in ("x-request-id", "x-accel-buffering")}) == [
         "x-accel-buffering", "x-request-id",
@@ -59,3 +60,4 @@ def test_header_that_is_meant_for_nginx_is_not_lost_in_it() -> None:
     headers = {name: value for name, value in through("nginx/1.22.1").items() if name != "x-accel-buffering"}
 
     assert lost(headers) == []
+    assert "x-accel-buffering" not in kept(headers)
