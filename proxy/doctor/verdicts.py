@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from proxy.doctor.arrivals import Arrival, Seen
+from proxy.doctor.arrivals import Arrival, End, Seen
 
 TOGETHER: Final = 0.05  # seconds within which events count as having come at once
 MOST_OF_IT: Final = 0.8  # of the time in which events were sent, before the first came: all of them were held back
@@ -69,7 +69,7 @@ def judge(seen: Seen) -> Verdict:
         return Verdict(kind=Kind.BUFFERED, seconds=arrivals[0].at)
     if _coalesced(arrivals):
         return Verdict(kind=Kind.COALESCED, burst=max(bursts(arrivals)))
-    return GOOD
+    return Verdict(kind=Kind.STREAMING, reason="it was still open when we stopped listening") if seen.end is End.ENDLESS else GOOD
 
 
 def bursts(arrivals: tuple[Arrival, ...]) -> list[int]:

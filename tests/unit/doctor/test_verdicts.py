@@ -45,6 +45,14 @@ def test_foreign_stream_is_buffered_if_all_of_it_comes_at_once_and_late(times: l
     assert judge(seen(arrivals=arrivals, expected=None)).kind is kind
 
 
+def test_foreign_stream_that_was_left_open_streams_and_is_told_so() -> None:
+    arrivals = (Arrival(1.0), Arrival(2.0), Arrival(3.0))
+
+    verdict = judge(seen(arrivals=arrivals, expected=None, end=End.ENDLESS))
+
+    assert (verdict.kind, verdict.reason) == (Kind.STREAMING, "it was still open when we stopped listening")
+
+
 def test_bursts_are_counted() -> None:
     arrivals = tuple(Arrival(at, sent) for at, sent in [(1.0, 0.0), (1.0, 0.5), (2.0, 1.0), (3.0, 1.5), (3.09, 2.0)])
 
