@@ -9,6 +9,9 @@ PIP    := $(BIN)/python -m pip $(QUIET)
 LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
+# A file's tests stay together, because they share programs that were started for them.
+PARALLEL := --numprocesses=auto --dist=loadfile
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -20,11 +23,11 @@ help: ## show this list
 run: $(VENV)/runtime.stamp ## start the proxy on 127.0.0.1:8080 (ARGS='--config my.yaml' for your own configuration)
 	@exec $(BIN)/llm-proxy serve $(ARGS)
 
-test: $(VENV)/dev.stamp ## run the tests (ARGS='tests/unit -k relay' for some of them)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/dev.stamp ## run the tests, on all cores (ARGS='tests/unit -k relay' for some of them)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-long: $(VENV)/dev.stamp ## run the tests with ten times as many generated cases
-	LLM_PROXY_TESTS_LONG=1 $(BIN)/python -m pytest --hypothesis-profile=long $(ARGS)
+	LLM_PROXY_TESTS_LONG=1 $(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=long $(ARGS)
 
 check: $(VENV)/dev.stamp ## lint, formatting, types, architecture
 	$(BIN)/ruff check .

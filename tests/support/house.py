@@ -38,9 +38,9 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def settings(*upstreams: str, **changes: Any) -> Settings:
-    """Return the harness's settings: quick clocks, rare keepalives, one key, and one model `gpt-*` served by *upstreams* (base URLs) in order.
+    """Return the harness's settings: quick clocks, rare keepalives, one key, and one model `gpt-*` served by *upstreams*.
 
-    Each keyword is a section, laid over the harness's own.
+    These are base URLs, tried in order. Each keyword is a section, laid over the harness's own.
     """
     names = [chr(ord("a") + index) for index in range(len(upstreams))]
     base: dict[str, Any] = {

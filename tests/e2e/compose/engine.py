@@ -1,4 +1,7 @@
-"""A Docker engine of the test's own: all that it keeps is in one folder, and all that it starts or changes is gone at the end."""
+"""A Docker engine of the test's own: all that it keeps is in one folder, and all that it starts or changes is gone at the end.
+
+Also if the tests are told to end (SIGTERM). If they are killed, the engine ends itself, and only its network stays.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.support.components import require
+from tests.support.components import require, unavailable
 
 START: Final = 60.0  # seconds until it must answer
 STOP: Final = 30.0
@@ -52,12 +55,16 @@ class Engine:
 @contextlib.contextmanager
 def engine(folder: Path) -> Iterator[Engine]:
     """Run an engine until the end of the block. It needs root, and a machine without another one."""
+    if Path("/sys/class/net", BRIDGE).exists():
+        unavailable(
+            f"A DOCKER ENGINE RUNS HERE ALREADY, or has left its network behind ({BRIDGE}), so image and compose file are not tested"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     flags = [f"--data-root={folder / 'data'}", f"--exec-root={folder / 'exec'}", f"--pidfile={folder / 'pid'}"]
     running = Engine(folder)
-    with _network_as_it_was(), (folder / "dockerd.log").open("wb") as log:
+    with _ended_in_order(), _network_as_it_was(), (folder / "dockerd.log").open("wb") as log:
         process = subprocess.Popen(
-            [require("dockerd"), *flags, f"--host=unix://{folder / 'docker.sock'}"],
+            [require("setpriv"), "--pdeathsig=TERM", require("dockerd"), *flags, f"--host=unix://{folder / 'docker.sock'}"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
         try:
@@ -68,6 +75,16 @@ def engine(folder: Path) -> Iterator[Engine]:
                 running.clear()
             _stop(process)
             shutil.rmtree(folder / "data", ignore_errors=True)  # gigabytes
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let a SIGTERM end this process as an interrupt does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
