@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("llm-stream-proxy", "aiohttp", "uvloop", "httptools", "orjson", "PyJWT")
@@ -62,13 +63,13 @@ def cores() -> list[int]:
 
 
 @contextmanager
-def running(command: list[str], *, core: int, port: int, log: Path, env: Mapping[str, str] | None = None) -> Iterator[int]:
-    """Run *command* on one core, yield its pid once *port* accepts, and stop it afterwards."""
+def running(command: list[str], *, cores: str, port: int, log: Path, env: Mapping[str, str] | None = None) -> Iterator[int]:
+    """Run *command* on some cores (`0` or `0,1`), yield its pid once *port* accepts, and stop it afterwards."""
     if accepts(port):
         raise BenchError(f"port {port} is taken by another program")
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            ["taskset", "-c", str(core), *command],
+            ["taskset", "-c", cores, *command],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -88,6 +89,23 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> 
             raise BenchError(f"nothing listens on port {port}; the program said:\n{log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.05)
     time.sleep(0.5)
+
+
+def wait_until_says_ready(admin_port: int) -> None:
+    """Wait until the proxy says that all of it serves."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while not says_ready(admin_port):
+        if time.monotonic() > deadline:
+            raise BenchError("the proxy does not become ready")
+        time.sleep(0.05)
+
+
+def says_ready(admin_port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{admin_port}/readyz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:  # nobody listens yet, or a 503
+        return False
 
 
 def accepts(port: int) -> bool:

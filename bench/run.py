@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,9 @@ import machine
 from machine import BenchError, SpoiledRun
 
 UPSTREAM_PORT: Final = 19000
-PORTS: Final = {"direct": UPSTREAM_PORT, "nginx": 18081, "proxy": 18080}
+ADMIN_PORT: Final = 18090  # as in proxy.yaml
+PORTS: Final = {"direct": UPSTREAM_PORT, "nginx": 18081, "proxy": 18080, "workers": 18080}
+WORKERS: Final = 2
 KEEPALIVE_SECONDS: Final = 2.0  # as in proxy.yaml
 
 Figures = dict[str, float]
@@ -45,6 +47,11 @@ class Scenario:
     model: str = ""  # what stands before the part of its name that tells the backend what to answer
     targets: tuple[str, ...] = ("direct", "nginx", "proxy")
     files: int = 4096
+    shared: str = ""  # the load for several workers, so much that each has what one alone has; then nobody has a core to itself
+
+    def for_target(self, target: str) -> Scenario:
+        """Return what *target* is measured with."""
+        return replace(self, load=self.shared) if target == "workers" else self
 
     @property
     def streams(self) -> int:
@@ -55,6 +62,7 @@ class Scenario:
 
 CHUNKS: Final = ("µs/chunk", "× nginx", "calibrated", "added p50 ms", "added p99 ms", "chunks/read", "busy %")
 REQUESTS: Final = ("µs/request", "× nginx", "calibrated", "p50 ms", "p99 ms", "requests/s", "busy %")
+SHARED: Final = ("× one", "busy %")
 IDLE: Final = ("KiB/stream", "keepalives", "early ms", "late ms")
 
 _PACED: Final = "--open 300:300:20000 --ramp 1 --window 4"
@@ -98,9 +106,25 @@ SCENARIOS: Final = {
         targets=("nginx", "proxy"),
         files=16384,
     ),
+    "workers-json": Scenario(
+        "plain requests, 64 at once for each of one and two workers",
+        "--loop 64:0:0 --warm 1 --window 3",
+        ("µs/request", "requests/s", *SHARED),
+        targets=("proxy", "workers"),
+        shared="--loop 128:0:0 --warm 1 --window 3",
+    ),
+    "workers-stream": Scenario(
+        "200 streams of 50 chunks/s each for each of one and two workers",
+        "--open 200:300:20000 --ramp 1 --window 4",
+        ("µs/chunk", *SHARED),
+        targets=("proxy", "workers"),
+        shared="--open 400:300:20000 --ramp 1 --window 4",
+    ),
 }
 
-# What the project wants of itself: scenario, column, limit. Two more, which compare two rows, are in goals().
+THROUGHPUT: Final = 1.8  # of two workers on two cores, against one; by CPU time, because the tools need a part of these cores
+
+# What the project wants of itself: scenario, column, limit. More, which compare two rows, are in goals().
 GOALS: Final = (
     ("stream-1000", "calibrated", 1.35),
     ("stream-1000", "added p50 ms", 0.4),
@@ -166,19 +190,26 @@ class Bench:
         self._load = machine.compile_tool("load")
 
     def measure(self, name: str, target: str) -> Sample:
-        scenario, log = SCENARIOS[name], self._folder / f"{name}-{target}.log"
+        scenario, log = SCENARIOS[name].for_target(target), self._folder / f"{name}-{target}.log"
         measured, tools = machine.cores()
+        place = f"{measured},{tools}" if scenario.shared else str(measured)
         upstream = [str(self._upstream), str(UPSTREAM_PORT)]
-        with machine.running(upstream, core=measured if target == "direct" else tools, port=UPSTREAM_PORT, log=log) as backend:
+        with machine.running(
+            upstream, cores=str(measured if target == "direct" else tools), port=UPSTREAM_PORT, log=log
+        ) as backend:
             if target == "direct":
                 return self._drive(scenario, target, backend, backend)
             command, env = self._command(target), self._credentials.environment()
-            with machine.running(command, core=measured, port=PORTS[target], log=log, env=env) as process:
+            with machine.running(command, cores=place, port=PORTS[target], log=log, env=env) as process:
+                if target == "workers":  # the port accepts as soon as the first of them listens
+                    machine.wait_until_says_ready(ADMIN_PORT)
                 return self._drive(scenario, target, process, backend)
 
     def _command(self, target: str) -> list[str]:
         if target == "proxy":
             return machine.proxy_command()
+        if target == "workers":
+            return [*machine.proxy_command(), "--workers", str(WORKERS)]
         return [machine.find("nginx"), "-p", str(self._folder), "-c", str(machine.ROOT / "bench" / "nginx.conf")]
 
     def _drive(self, scenario: Scenario, target: str, process: int, backend: int) -> Sample:
@@ -248,8 +279,10 @@ def per(seconds: float, count: int) -> float:
 
 
 def add_ratios(name: str, samples: dict[str, Sample]) -> None:
-    """Compare the targets of one run with that run's own nginx."""
+    """Compare the targets of one run with that run's own nginx, and several workers with one."""
     unit = SCENARIOS[name].columns[0]
+    if {"proxy", "workers"} <= samples.keys():
+        samples["workers"].figures["× one"] = samples["workers"].figures[unit] / samples["proxy"].figures[unit]
     if "nginx" not in samples or "× nginx" not in SCENARIOS[name].columns:
         return
     nginx = samples["nginx"].figures
@@ -293,6 +326,10 @@ def goals(results: dict[str, dict[str, Figures]]) -> str:
         cost = results.get(name, {}).get("proxy", {}).get("µs/chunk")
         if passed_on and cost:
             judge(name, "× a chunk of openai-300", cost / passed_on, limit)
+    for name in ("workers-json", "workers-stream"):
+        cost = results.get(name, {}).get("workers", {}).get("× one")
+        if cost:
+            judge(name, "× the cost with one worker", cost, WORKERS / THROUGHPUT)
     return "\n".join(lines)
 
 
@@ -338,7 +375,7 @@ def main() -> int:
     for name in [name for name in names if SCENARIOS[name].files > allowed]:
         print(f"left out {name}: it needs {SCENARIOS[name].files} open files, the limit here is {allowed}", file=sys.stderr)
         names = [other for other in names if other != name]
-    targets = [target for target in PORTS if target != "proxy" or not chosen.without_proxy]
+    targets = [target for target in PORTS if target not in ("proxy", "workers") or not chosen.without_proxy]
     try:
         results = run_all(names, targets, chosen.runs, lambda line: print(line, file=sys.stderr, flush=True))
     except BenchError as error:

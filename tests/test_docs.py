@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import BaseModel
 
 from proxy.errors import Denied, LimitError, ProxyError, RequestError, UpstreamError
 from proxy.exchange import Outcome
-from proxy.metrics import Metrics
+from proxy.metrics import Metrics, Vitals
 from proxy.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -70,6 +71,14 @@ def test_every_metric_has_its_row() -> None:
     shown = {line.split()[2] for line in Metrics().render().decode().splitlines() if line.startswith("# TYPE llm_proxy_")}
 
     assert {word for word in table_words(page("metrics.md")) if word.startswith("llm_proxy_")} == shown
+
+
+def test_every_metric_of_workers_is_named() -> None:
+    registry = CollectorRegistry()
+    registry.register(Vitals(dict, int, int))
+    shown = set(re.findall(r"^# TYPE (\w+)", generate_latest(registry).decode(), re.MULTILINE))
+
+    assert shown == set(re.findall(r"`(llm_proxy_worker_\w+)`", page("metrics.md")))
 
 
 def test_every_key_of_the_configuration_is_explained() -> None:
