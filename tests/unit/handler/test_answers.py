@@ -24,6 +24,7 @@ from proxy.handler.answers import cut, refusal, refuse
 from tests.support import bedrock
 from tests.support.answers import CREATED, TOKEN
 from tests.support.http1 import chunk
+from tests.support.transports import turns
 from tests.unit.handler.calling import Asked, asked
 
 STREAM = [(b"Content-Type", b"text/event-stream")]
@@ -118,6 +119,12 @@ async def test_call_is_refused_in_its_own_dialect() -> None:
 # Behind the head.
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No moment is left for last words to be read."""
+    monkeypatch.setattr("proxy.downstream.connection.PARTING", 0.0)
+
+
 def begun(it: Asked) -> int:
     """Send the head of a stream; returns the length of what was sent."""
     it.call.exchange.status = 200
@@ -126,6 +133,7 @@ def begun(it: Asked) -> int:
 
 
 @pytest.mark.parametrize("pieces", [(), (TOKEN,), (TOKEN, TOKEN[:-2], b"\n\n")], ids=["nothing yet", "an event", "cut events"])
+@pytest.mark.usefixtures("hasty")
 async def test_stream_is_told_between_events_and_has_no_end(pieces: tuple[bytes, ...]) -> None:
     async with asked() as it:
         it.stream(*pieces)
@@ -134,6 +142,7 @@ async def test_stream_is_told_between_events_and_has_no_end(pieces: tuple[bytes,
         response = refuse(it.call, ERROR)
 
         assert it.sent[sent:] == chunk(b"data: " + CHAT.error_body(ERROR, "r1") + b"\n\n")
+        await turns()
         assert it.client.transport.ended == "close"
         assert it.call.exchange.status == 200
         assert not response.keep_alive
@@ -152,6 +161,7 @@ async def test_nothing_is_ever_appended_to_half_an_event(half: bytes) -> None:
 
 
 @pytest.mark.parametrize("pieces", [bedrock.FRAMES[:1], bedrock.FRAMES[:3]], ids=["a frame", "frames"])
+@pytest.mark.usefixtures("hasty")
 async def test_binary_stream_is_told_by_a_frame_behind_the_last_one(pieces: tuple[bytes, ...]) -> None:
     async with asked() as it:
         it.call.dialect = CONVERSE_STREAM
@@ -161,6 +171,7 @@ async def test_binary_stream_is_told_by_a_frame_behind_the_last_one(pieces: tupl
         refuse(it.call, ERROR)
 
         assert it.sent[sent:] == chunk(CONVERSE_STREAM.error_event(ERROR, "r1", None))
+        await turns()
         assert it.client.transport.ended == "close"
 
 

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from proxy.errors import BadRequest, BodyTooLarge, ClientStalled
+from proxy.handler import Runtime
 from proxy.handler import trial as module
 from proxy.handler.departures import Departures
 from proxy.handler.trial import trial
@@ -35,6 +36,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> HandClock:
     clock.install(monkeypatch, "proxy.handler.trial")
     monkeypatch.setattr(module, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
     return clock
+
+
+def often() -> Runtime:
+    """A proxy whose keepalives come every 200 ms."""
+    return runtime(settings(streaming={"keepalive_interval": "200ms"}))
 
 
 async def sent(it: Asked) -> None:
@@ -105,7 +111,7 @@ async def test_silences_stand_where_they_are_asked_for() -> None:
 
 @pytest.mark.usefixtures("clock")
 async def test_silence_is_filled_with_keepalives_only_where_that_is_asked_for() -> None:
-    async with asked(GET % b"count=2&interval=1&before=0.5&keepalive=on") as it:  # the harness has an interval of 200 ms
+    async with asked(GET % b"count=2&interval=1&before=0.5&keepalive=on", often()) as it:
         await sent(it)
 
         assert [data[:2] for data in pieces(it)] == [b": "] * 2 + [b"ev"] + [b": "] * 4 + [b"ev", b"ev"]
@@ -127,7 +133,7 @@ async def test_each_event_has_its_padding() -> None:
 
 @pytest.mark.usefixtures("clock")
 async def test_stream_can_be_lines_of_json() -> None:
-    async with asked(GET % b"count=2&interval=0.25&keepalive=on&format=ndjson") as it:
+    async with asked(GET % b"count=2&interval=0.25&keepalive=on&format=ndjson", often()) as it:
         await sent(it)
 
         assert b"Content-Type: application/x-ndjson" in it.head

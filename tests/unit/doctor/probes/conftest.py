@@ -12,5 +12,6 @@ from tests.support.house import House, open_house, settings
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
     """One without an upstream; its keepalives come every 200 ms."""
-    async with open_house(settings(diagnostics={"public": True}, limits={"body": "64KiB"})) as opened:
+    configured = settings(diagnostics={"public": True}, limits={"body": "64KiB"}, streaming={"keepalive_interval": "200ms"})
+    async with open_house(configured) as opened:
         yield opened
