@@ -58,7 +58,7 @@ async def asked(house: House, path: str = DEPLOYED, body: bytes = b"", headers: 
 
 @pytest.mark.parametrize("size", [1, 10_000])
 async def test_a_stream_passes_byte_for_byte_with_what_the_filters_say_before_and_after(upstream: Upstream, size: int) -> None:
-    async with open_house(azure(upstream.url)) as house:
+    async with open_house(azure(upstream.url, streaming={"keepalive_interval": "30s"})) as house:
         upstream.script(stream(Drip(WHOLE, size), headers=[("apim-request-id", "apim-1"), ("x-request-id", "x-1")]))
 
         response = await asked(house)

@@ -154,7 +154,8 @@ async def test_an_eventsource_that_comes_back_by_itself_is_not_answered_twice() 
 
 
 async def test_keepalives_behind_a_name_bring_no_empty_line() -> None:
-    async with Upstream() as upstream, open_house(serving(upstream.url)) as house, house.client() as client:
+    often = {"keepalive_interval": "100ms", "content_timeout": "30s", "idle_timeout": "30s"}
+    async with Upstream() as upstream, open_house(serving(upstream.url, streaming=often)) as house, house.client() as client:
         upstream.script(stream(TOKEN, Gate("more"), TOKEN, DONE))
 
         response = await client.request("GET", f"{PATH}?message=hi", BEARER)

@@ -310,7 +310,7 @@ async def test_stream_that_is_too_old_is_told_so_and_cut(upstream: Upstream) -> 
         response = await ask(house)
         took = time.monotonic() - began
 
-        assert 0.9 < took < 1.35
+        assert 0.9 < took < 2.5  # the last words have a moment to be read
         assert response.end in (End.ABORTED, End.RESET)
         assert b'"code":"expired"' in bytes(response.body).split(b"\n\n")[-2]
         assert b"[DONE]" not in response.body

@@ -229,7 +229,8 @@ async def test_every_stream_keeps_its_bytes_and_its_events_whatever_is_put_betwe
     made = [Case(case.stream + b"\n\n" + DONE, case.cuts, case.ticks) for case in random_cases(40, seed=11)]
     clocks = {"commit_after": commit_after, "keepalive_interval": "5ms"}
     style = {"keepalive_style": "comment-lf", "keepalive_text": "put in by the proxy"}
-    async with Upstream() as upstream, open_house(quick(upstream.url, streaming=clocks | style)) as house:
+    patient = {"a": {"connect_timeout": "20s"}}  # all of them dial at once, and frames keep the loop busy
+    async with Upstream() as upstream, open_house(quick(upstream.url, streaming=clocks | style, upstreams=patient)) as house:
         upstream.always(lambda request: reply_to(request, lead, made))
 
         async def through(number: int) -> bytes:
