@@ -26,7 +26,7 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _LINGER: Final = struct.pack("ii", 0, 0)  # as a new socket has it
 _PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
-_SERVER: Final = b"Server: llm-stream-proxy\r\n"
+_BODILESS: Final = frozenset({204, 304})
 
 
 class Sent:
@@ -72,24 +72,25 @@ class Downstream:
 
     def begin(self, status: int, headers: Headers, *, length: int | None = None, data: bytes = b"") -> None:
         """Write the head, and *data* behind it in the same write. Without *length* the body is chunked."""
-        version = self.request.version
-        bodiless = status in (204, 304) or self.request.method == "HEAD"
-        self._chunked = not bodiless and length is None and version >= (1, 1)
+        request = self.request
+        version, modern = request.version, request.version >= (1, 1)
+        bodiless = status in _BODILESS or request.method == "HEAD"
         self._sized = bodiless or length is not None
-        self._keep = self.request.keep_alive and not self.closing and (self._sized or self._chunked)
-        if length is not None and status not in (204, 304):  # a 304 would have to name its 200's (RFC 9110 8.6)
+        self._chunked = modern and not self._sized
+        self._keep = request.keep_alive and not self.closing and (self._sized or self._chunked)
+        if length is not None and status not in _BODILESS:  # a 304 would have to name its 200's (RFC 9110 8.6)
             framing = b"Content-Length: %d\r\n" % length
         else:
             framing = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
         if not self._keep:
             framing += b"Connection: close\r\n"
-        elif version < (1, 1):
+        elif not modern:
             framing += b"Connection: keep-alive\r\n"
-        head = status_and_headers(version[1], status, headers) + framing + b"\r\n"
+        head = b"%b%b\r\n" % (status_and_headers(version[1], status, headers), framing)
         if not (self._sized or self._chunked):
             self._linger(_NO_LINGER)  # for it a FIN is a good end, and that is what the kernel sends for a process that dies
         self.committed = True
-        self.request.begun = True
+        request.begun = True
         if bodiless or not data:
             self._hand_over(head)
         else:
@@ -153,19 +154,17 @@ class Downstream:
 def status_and_headers(minor: int, status: int, headers: Headers) -> bytes:
     """Return the head's first lines; framing and the empty line are the caller's."""
     lines = headers if isinstance(headers, bytes) else header_lines(headers)
-    return b"HTTP/1.%d %d %b\r\n%b%bDate: %b\r\n" % (
-        minor,
-        status,
-        _PHRASES.get(status, b""),
-        lines,
-        _SERVER,
-        _date(int(time.time())),
-    )
+    return b"%b%b%b" % (_status_line(minor, status), lines, _server_and_date(int(time.time())))
+
+
+@functools.lru_cache(maxsize=64)
+def _status_line(minor: int, status: int) -> bytes:
+    return b"HTTP/1.%d %d %b\r\n" % (minor, status, _PHRASES.get(status, b""))
 
 
 @functools.lru_cache(maxsize=1)
-def _date(second: int) -> bytes:
-    return formatdate(second, usegmt=True).encode()
+def _server_and_date(second: int) -> bytes:
+    return b"Server: llm-stream-proxy\r\nDate: %b\r\n" % formatdate(second, usegmt=True).encode()
 
 
 def reset(transport: asyncio.Transport) -> None:

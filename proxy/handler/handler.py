@@ -366,7 +366,7 @@ def _without_credential(query: bytes) -> bytes:
 
 def _new_id() -> str:
     # 122 bits that collide with nobody's; an id is no secret, so the kernel need not be asked for each
-    return f"{random.getrandbits(128):032x}"
+    return random.getrandbits(128).to_bytes(16, "big").hex()
 
 
 def _below(path: bytes, prefix: bytes) -> bool:
