@@ -189,6 +189,21 @@ async def test_a_connection_does_not_take_the_next_request_for_the_bearer_of_a_t
         assert statuses == [200, 401, 401]
 
 
+async def test_a_ticket_counts_where_a_connection_has_just_been_anonymous(upstream: Upstream) -> None:
+    async with (
+        open_house(chatting(upstream, auth={"api_keys": KEYS, "allow_anonymous": True})) as house,
+        house.client() as client,
+    ):
+        targets = PING, f"{PING}?ticket={await ticket(house, PING)}", PING
+        subjects = []
+        for target in targets:
+            response = await client.request("GET", target)
+            await response.read()
+            subjects.append(response.json()["subject"])
+
+        assert subjects == ["anonymous", "tester", "anonymous"]
+
+
 async def test_tickets_outlive_a_reload_except_where_it_takes_their_caller_away(upstream: Upstream) -> None:
     async with open_house(chatting(upstream)) as house:
         kept, gone = await ticket(house, PING), await ticket(house, PING, LIMITED)
