@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from aiohttp import web
 
-from proxy.handler.stream_check import document
 from tests.e2e.browser import Page, PageError, open_page
 from tests.e2e.front import Front, caddy, nginx
 from tests.e2e.parts import demo
@@ -147,6 +144,7 @@ async def test_verdict_is_true_and_names_what_mends_it(
         seen = await check(page, address(place))
 
     assert [lane.word for lane in seen.lanes] == words
+    assert {lane.facts["protocol"] for lane in seen.lanes} == {"http/1.1"}
     assert seen.word == max(words, key=["STREAMING", "COALESCED", "BUFFERED"].index)
     assert fix in seen.fix
     assert bool(seen.cause) == bool(fix)
@@ -348,67 +346,3 @@ async def test_policy_holds(page: Page, public: House, attempt: str) -> None:
 
     assert await page.until("true")
     assert any("Content Security Policy" in line or "Trusted" in line for line in page.printed)
-
-
-# The parts by themselves.
-
-
-@asynccontextmanager
-async def silent(first: bytes) -> AsyncIterator[str]:
-    """Serve the page beside a stream that begins with *first*, or not at all, and then says nothing; gives the page's address."""
-
-    async def stream(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        if first:
-            await response.prepare(request)
-            await response.write(first)
-        await asyncio.Event().wait()
-        return response
-
-    async def shown(_: web.Request) -> web.Response:
-        return web.Response(body=document().body, content_type="text/html")
-
-    app = web.Application()
-    app.add_routes([web.get("/stream-check", shown), web.get("/test/stream", stream)])
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/stream-check"
-    finally:
-        await runner.cleanup()
-
-
-@pytest.mark.parametrize("stream", ["fetch", "EventSource"])
-@pytest.mark.parametrize(("first", "came"), [(b"", 0), (b'event: tick\ndata: {"elapsed_ms": 0.1}\n\n', 1)])
-async def test_stream_that_falls_silent_is_given_up(page: Page, stream: str, first: bytes, came: int) -> None:
-    async with silent(first) as url:
-        await page.go(url)
-        word, says = await page.run(
-            """async stream => {
-                const seen = observation(STREAMS[stream], { count: 5, interval: 10 });
-                await watch(seen, { secret: "" }, new AbortController().signal, 400);
-                const { word, says } = judge(seen);
-                return [word, says];
-            }""",
-            stream,
-        )
-
-    assert word == "CUT"
-    assert says.endswith(f"after {came} of 5 events; then nothing came for so long that this page gave up")
-
-
-async def test_however_a_stream_is_cut_the_page_reads_the_same_events(page: Page, public: House) -> None:
-    stream = ": x\\n\\nevent: tick\\r\\nid: 1\\r\\ndata: {\\r\\ndata:  1}\\r\\n\\r\\ndata: é\\u2028\\n\\nevent: done\\rdata\\r\\revent: none\\n\\n"
-    await page.go(address(public))
-    found: Any = await page.run(f"""() => {{
-        const stream = "{stream}", cuts = [];
-        for (let at = 0; at <= stream.length; at += 1) {{
-            const events = [], feed = eventParser((...event) => events.push(event));
-            [stream.slice(0, at), stream.slice(at)].forEach(feed);
-            cuts.push(JSON.stringify(events));
-        }}
-        return [...new Set(cuts)];
-    }}""")
-
-    assert found == ['[["tick","{\\n 1}"],["message","é\u2028"],["done",""]]']
