@@ -20,7 +20,7 @@ pytestmark = pytest.mark.component("chromium")
 TICK: Final = b'event: tick\ndata: {"elapsed_ms": 0.1}\n\n'
 WATCHED: Final = """async stream => {
     const seen = observation(STREAMS[stream], { count: 5, interval: 10 });
-    await watch(seen, { secret: "" }, new AbortController().signal, 400);
+    await watch(seen, { secret: "" }, new AbortController().signal, 1500);
     const { word, says } = judge(seen);
     return [word, says];
 }"""
@@ -83,6 +83,15 @@ async def test_stream_that_falls_silent_is_given_up(page: Page, stream: str, fir
 
     assert word == "CUT"
     assert says.endswith(f"after {came} of 5 events; then nothing came for so long that this page gave up")
+
+
+async def test_end_without_all_events_is_none(page: Page) -> None:
+    async with serving(Beside(TICK + b"event: done\ndata: {}\n\n")) as beside:
+        await page.go(beside.url)
+        word, says = await page.run(WATCHED, "EventSource")
+
+    assert word == "CUT"
+    assert says.endswith("after 1 of 5 events")
 
 
 async def test_endless_answer_that_is_no_stream_is_left_at_once(page: Page) -> None:
