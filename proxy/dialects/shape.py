@@ -16,7 +16,7 @@ _HOLE: Final = re.compile(rb'"(content|reasoning_content|reasoning|text|refusal|
 _TEXT: Final = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))++"')
 # Gemini counts its tokens in every chunk: an object of numbers and of lists of flat objects.
 _COUNTS: Final = re.compile(rb'"usageMetadata": ?\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\}')
-_DIGITS: Final = b"0123456789"
+_NUMBER: Final = re.compile(rb"[0-9]+")
 _PADDING: Final = b'"obfuscation":"'  # OpenAI adds random letters, so that a chunk's size does not tell its text's
 
 
@@ -72,20 +72,32 @@ class Shape:
 
 
 class CountedShape(Shape):
-    """A shape of which the digits in one place vary, too. What they say has to be read from the last chunk that fits."""
+    """A shape of which the numbers in one place vary, too. What they say has to be read from the last chunk that fits.
 
-    __slots__ = ("_counts", "_last")
+    Text and numbers are matched by one expression; it is made once a second chunk goes on behind its text as the first did, for
+    something that is new in every chunk may stand there.
+    """
+
+    __slots__ = ("_counts", "_last", "_varying")
 
     def __init__(self, key: bytes, before: bytes, after: bytes, counts: bytes, end: bytes) -> None:
         super().__init__(key, before, after, None)
-        self._counts = counts.translate(None, _DIGITS)
+        self._counts = counts
         self._last = end
+        self._varying: re.Pattern[bytes] | None = None
 
     def fits(self, chunk: bytes) -> bool:
-        if not (chunk.startswith(self._before) and chunk.endswith(self._last)):
+        if not chunk.startswith(self._before):
             return False
+        if self._varying is None and not self._repeats(chunk):
+            return False
+        varying = self._varying.match(chunk, self._at)  # type: ignore[union-attr]  # it repeats
+        return varying is not None and chunk[varying.end() :] == self._last
+
+    def _repeats(self, chunk: bytes) -> bool:
         text = _TEXT.match(chunk, self._at)
         if text is None or not chunk.startswith(self._after, text.end()):
             return False
-        counts = chunk[text.end() + len(self._after) : len(chunk) - len(self._last)]
-        return counts.translate(None, _DIGITS) == self._counts
+        numbers = _NUMBER.sub(rb"[0-9]++", re.escape(self._counts))
+        self._varying = re.compile(_TEXT.pattern + re.escape(self._after) + numbers)  # kept by `re` for the next stream
+        return True

@@ -146,6 +146,7 @@ def test_an_ordinary_chunk_costs_no_more_than_one_of_openai_s() -> None:
     gemini, chat = GeminiObserver(1), ChatObserver(1)
     chunk = recordings.delta('"content":"Hi"', rest=',"usage":null,"obfuscation":"a8Fk"')
     gemini.feed(HI)
+    gemini.feed(text(" there", 9))  # what a second chunk has in common with the first is remembered
     chat.feed(chunk)
 
     other = text(" you", 12)
