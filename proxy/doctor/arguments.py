@@ -54,6 +54,9 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     course.add_argument("--count", type=int, default=10, metavar="N", help="events, 3 to 1000 (default: %(default)s)")
     course.add_argument("--interval", type=float, default=0.5, metavar="S", help="seconds between two (default: %(default)s)")
     course.add_argument("--size", type=int, default=0, metavar="BYTES", help="padding of each event (default: %(default)s)")
+    course.add_argument(
+        "--format", choices=("sse", "ndjson"), default="sse", help="how events are written (default: %(default)s)"
+    )
     course.add_argument("--url-is-stream", action="store_true", help="ask each URL as it is: any event stream, a provider's too")
     course.add_argument("--data", metavar="JSON", help="with --url-is-stream: POST this body")
     course.add_argument(

@@ -45,6 +45,7 @@ class Seen:
     end: End
     connected_at: float | None = None
     tls: str | None = None  # its version
+    h2: bool | None = None  # whether a browser would be offered HTTP/2
     arrivals: tuple[Arrival, ...] = ()
     pieces: tuple[Piece, ...] = ()
     expected: int | None = None  # events that were asked for; None: unknown

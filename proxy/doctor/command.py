@@ -9,9 +9,10 @@ import re
 import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TextIO
 
+from proxy.doctor.alpn import offers_h2
 from proxy.doctor.arguments import LISTED
 from proxy.doctor.comparison import comparison_lines
 from proxy.doctor.hop import Course, Hop, accepting, examine
@@ -29,6 +30,9 @@ GOOD: Final = 0
 WORSE: Final = 1
 WRONG_USE: Final = 2
 KEY: Final = "LLM_PROXY_KEY"
+SHORTEST: Final = 0.5  # seconds of a stream
+LONGEST: Final = 3600.0  # and what the proxy itself serves at most
+LARGEST: Final = 16 << 20
 _HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x21-\x7e\x80-\xff](?:[\x20-\x7e\x80-\xff]*))")  # RFC 9110 5
 
 
@@ -40,6 +44,7 @@ class Order:
     course: Course
     headers: Mapping[str, str]
     tls: ssl.SSLContext
+    tls_for_h2: ssl.SSLContext  # of the same trust; what is offered to a server stands in a context
     body: bytes = b""
     probes: Sequence[Probe] = ()
 
@@ -100,6 +105,8 @@ async def examined(
 async def _hop(order: Order, wire: Wire, number: int, paint: Paint, say: Callable[[str], None]) -> Hop:
     target = order.targets[number - 1]
     hop = await examine(wire, target, order.course, order.ask(target))
+    if hop.seen is not None:
+        hop = replace(hop, seen=replace(hop.seen, h2=await offers_h2(target.base, order.tls_for_h2)))
     for line in hop_lines(number, hop, order.course, paint):
         say(line)
     return hop
@@ -124,26 +131,41 @@ def read(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Order:
     """Check what was said on the command line. Raises ValueError with a sentence."""
     foreign, key = arguments.url_is_stream, environ.get(KEY, "") if arguments.key is None else arguments.key
     probes = chosen(arguments, key, LISTED)
-    if foreign and probes:
-        raise ValueError("the further probes need this proxy's own test stream: leave out --url-is-stream")
-    if arguments.data is not None and not foreign:
-        raise ValueError("--data goes with --url-is-stream")
-    if not 3 <= arguments.count <= 1000:
-        raise ValueError("--count must be 3 to 1000")
-    if not 0.05 <= arguments.interval <= 60:
-        raise ValueError("--interval must be 0.05 to 60 seconds: closer together, held back and sent at once look the same")
-    if not 0 < arguments.longest <= 3600:
-        raise ValueError("--for must be 1 to 3600 seconds")
-    if not 0 <= arguments.size <= 1 << 20:
-        raise ValueError("--size must be 0 to 1048576 bytes")
+    for problem in _problems(arguments, probes):
+        raise ValueError(problem)
     return Order(
         targets=[parse(url, foreign=foreign) for url in arguments.urls],
-        course=Course(count=arguments.count, interval=arguments.interval, size=arguments.size, longest=arguments.longest),
+        course=Course(
+            count=arguments.count,
+            interval=arguments.interval,
+            size=arguments.size,
+            format=arguments.format,
+            longest=arguments.longest,
+        ),
         headers=_headers(key, arguments.header),
         tls=_trust(arguments),
+        tls_for_h2=_trust(arguments),
         body=(arguments.data or "").encode(),
         probes=probes,
     )
+
+
+def _problems(said: argparse.Namespace, probes: Sequence[Probe]) -> Iterator[str]:
+    seconds = (said.count - 1) * said.interval
+    if said.url_is_stream and probes:
+        yield "the further probes need this proxy's own test stream: leave out --url-is-stream"
+    if said.data is not None and not said.url_is_stream:
+        yield "--data goes with --url-is-stream"
+    if not 3 <= said.count <= 1000:
+        yield "--count must be 3 to 1000"
+    if not 0.05 <= said.interval <= 60:
+        yield "--interval must be 0.05 to 60 seconds: closer together, held back and sent at once look the same"
+    if not seconds >= SHORTEST or said.count * said.interval > LONGEST:
+        yield f"--count and --interval must make a stream of {SHORTEST:g} s at least, which proves something, and an hour at most"
+    if not 0 <= said.size <= 1 << 20 or said.size * said.count > LARGEST:
+        yield "--size must be 0 to 1048576 bytes, and 16 MiB at most in all events together"
+    if not 0 < said.longest <= LONGEST:
+        yield "--for must be 1 to 3600 seconds"
 
 
 def _headers(key: str, more: Sequence[str]) -> dict[str, str]:

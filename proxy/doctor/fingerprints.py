@@ -10,11 +10,13 @@ from typing import Final
 Headers = Mapping[str, str]  # by lower-case name
 
 OURS: Final = "llm-stream-proxy"
-EXPECTED: Final = {
-    "content-type": "text/event-stream",
-    "cache-control": "no-transform",
-    "x-accel-buffering": "no",
-    "x-request-id": "",
+EVENTS: Final = "text/event-stream"
+LINES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+EXPECTED: Final = {  # each with parts of which one must be there
+    "content-type": (EVENTS, *LINES),
+    "cache-control": ("no-transform",),
+    "x-accel-buffering": ("no",),
+    "x-request-id": ("",),
 }
 CONSUMED: Final = {"nginx": frozenset({"x-accel-buffering"})}  # a product that acts on a header and does not pass it on
 SHOWN: Final = (
@@ -60,6 +62,11 @@ SIGNS: Final = (
 )
 
 
+def media_type(headers: Headers) -> str:
+    """Return the content type without its parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def products(headers: Headers) -> list[str]:
     """Return who has left a sign, each once, in the order of `SIGNS`."""
     found = (
@@ -77,7 +84,7 @@ def shown(headers: Headers) -> dict[str, str]:
 
 def kept(headers: Headers) -> list[str]:
     """Return the names of the proxy's headers that arrived as they were sent."""
-    return [name for name, part in EXPECTED.items() if name in headers and part in headers[name]]
+    return [name for name, parts in EXPECTED.items() if name in headers and any(part in headers[name] for part in parts)]
 
 
 def lost(headers: Headers) -> list[str]:

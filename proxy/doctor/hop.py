@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.doctor.arrivals import Seen
-from proxy.doctor.fingerprints import products
+from proxy.doctor.fingerprints import EVENTS, LINES, media_type, products
 from proxy.doctor.listening import Patience, listen
 from proxy.doctor.target import Target
 from proxy.doctor.verdicts import Kind, Verdict, judge
 from proxy.doctor.wire import Answer, Ask, Unreachable, Wire
 
-EVENTS: Final = "text/event-stream"
 MARGIN: Final = 30.0  # seconds that an answer may take longer than it should
 _NOT_AT_ALL: Final = Patience(whole=0)  # what is refused is not read
 _STATUS: Final = {
@@ -38,12 +37,18 @@ class Course:
     count: int = 10
     interval: float = 0.5
     size: int = 0
+    format: str = "sse"
     longest: float = 60.0  # seconds for which a stream that is not ours is listened to
 
     @property
     def seconds(self) -> float:
         """How long it takes where nothing delays it."""
         return (self.count - 1) * self.interval
+
+    @property
+    def query(self) -> dict[str, str | float]:
+        """What asks the proxy for it."""
+        return {"count": self.count, "interval": self.interval, "size": self.size, "format": self.format}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,7 @@ class Hop:
 
 async def examine(wire: Wire, target: Target, course: Course, ask: Ask | None = None) -> Hop:
     """Ask *target* for the stream and listen to it. *ask* replaces the request, for streams that are not ours."""
-    asked = ask or Ask(
-        url=target.stream(count=course.count, interval=course.interval, size=course.size), headers=accepting("gzip")
-    )
+    asked = ask or Ask(url=target.stream(**course.query), headers=accepting("gzip"))
     patience = (
         Patience(silence=course.longest, whole=course.longest)
         if target.foreign
@@ -83,12 +86,12 @@ async def examine(wire: Wire, target: Target, course: Course, ask: Ask | None = 
 
 def accepting(*codings: str) -> dict[str, str]:
     """Return the headers of a client that reads events, in one of these encodings."""
-    return {"Accept": EVENTS, "Accept-Encoding": ", ".join(codings), "User-Agent": "llm-proxy-doctor"}
+    return {"Accept": f"{EVENTS}, {LINES[0]}", "Accept-Encoding": ", ".join(codings), "User-Agent": "llm-proxy-doctor"}
 
 
 def refusal(answer: Answer) -> str:
     """Say why an answer is no stream; empty: it is one."""
-    status, kind = answer.status, answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    status, kind = answer.status, media_type(answer.headers)
     if 300 <= status < 400:
         place = answer.headers.get("location", "somewhere else")
         return f"it answers with a redirect ({status}) to {place}: give that address, if it is yours"
@@ -96,6 +99,6 @@ def refusal(answer: Answer) -> str:
         return f"{_STATUS.get(status, 'it refuses')} (status {status})"
     if kind in ("text/html", "application/xhtml+xml"):
         return "a web page came back, not events: this address leads somewhere else"
-    if kind != EVENTS:
+    if kind != EVENTS and kind not in LINES:
         return f"what came back is {kind or 'of no type'}, not {EVENTS}"
     return ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.doctor.arrivals import End, Piece, Seen
+from proxy.doctor.fingerprints import LINES, media_type
 from proxy.doctor.reading import Reader
 from proxy.doctor.wire import Answer, Unreachable
 
@@ -53,7 +54,8 @@ class _Ear:
         self._enough = enough
         self._patience = patience
         self._size = 0
-        self.reader = Reader(answer.headers.get("content-encoding", "").lower().replace("identity", ""))
+        coding = answer.headers.get("content-encoding", "").lower().replace("identity", "")
+        self.reader = Reader(coding, lines=media_type(answer.headers) in LINES)
         self.pieces: list[Piece] = []
 
     async def hear(self) -> End:

@@ -45,6 +45,7 @@ def _seen(seen: Seen) -> dict[str, Any]:
         "http": seen.version,
         "http_at_the_proxy": seen.told.get("http"),
         "tls": seen.tls,
+        "http_2_offered": seen.h2,
         "encoding": seen.encoding or None,
         "connected_ms": _ms(seen.connected_at),
         "headers_ms": _ms(seen.headers_at),

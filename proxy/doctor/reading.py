@@ -19,21 +19,27 @@ _READABLE: Final = frozenset({"", "gzip", "x-gzip", "deflate"})
 class Reader:
     """Reads one answer's body. Where it cannot be decoded here, each piece of it counts as an event."""
 
-    def __init__(self, encoding: str = "") -> None:
+    def __init__(self, encoding: str = "", *, lines: bool = False) -> None:
+        """*lines*: each line is an event (NDJSON)."""
         self.arrivals: list[Arrival] = []
         self.keepalives = 0
         self.told: Mapping[str, Any] = {}
         self.done = False
         self.readable = encoding in _READABLE
         self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding and self.readable else None
-        self._splitter = Splitter()
+        self._splitter = None if lines else Splitter()
+        self._held = b""
 
     def feed(self, data: bytes, at: float) -> None:
         """Take bytes that came *at* so many seconds after the request. Raises ValueError where they are not what the head says."""
         if not self.readable:
             self.arrivals.append(Arrival(at))
             return
-        for block in self._splitter.feed(self._plain(data)):
+        plain = self._plain(data)
+        if self._splitter is None:
+            self._lines(plain, at)
+            return
+        for block in self._splitter.feed(plain):
             self._block(block, at)
 
     def _plain(self, data: bytes) -> bytes:
@@ -44,6 +50,17 @@ class Reader:
         except zlib.error as exc:
             raise ValueError("the body is not gzip or deflate, as its head says") from exc
 
+    def _lines(self, data: bytes, at: float) -> None:
+        if data and not data.strip():
+            self.keepalives += 1
+        *lines, self._held = (self._held + data).split(b"\n")
+        for line in filter(bytes.strip, lines):
+            facts = _object(line)
+            if facts.get("done") is True:
+                self.done = True
+            else:
+                self._arrived(facts, at)
+
     def _block(self, block: bytes, at: float) -> None:
         event = parse(block)
         if event is None:
@@ -51,10 +68,12 @@ class Reader:
         elif event.name in _ENDS or event.data == _DONE:
             self.done = True
         else:
-            facts = _object(event.data)
-            if not self.arrivals:
-                self.told = facts
-            self.arrivals.append(Arrival(at, _sent(facts)))
+            self._arrived(_object(event.data), at)
+
+    def _arrived(self, facts: Mapping[str, Any], at: float) -> None:
+        if not self.arrivals:
+            self.told = facts
+        self.arrivals.append(Arrival(at, _sent(facts)))
 
 
 def _object(data: bytes) -> Mapping[str, Any]:

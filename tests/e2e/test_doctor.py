@@ -69,6 +69,14 @@ async def test_servers_as_we_ship_them_stream(tmp_path: Path, house: House) -> N
     assert all(hop["answer"]["headers_lost"] == [] for hop in report["hops"])
 
 
+@caddy_needed
+async def test_lines_of_json_stream_as_events_do(tmp_path: Path, house: House) -> None:
+    async with caddy(tmp_path, house) as front:
+        code, report = await examined(tmp_path, url(front), "--format", "ndjson")
+
+    assert (code, words(report)) == (0, ["STREAMING"])
+
+
 @nginx_needed
 async def test_nginx_that_buffers_is_found_and_its_setting_named(tmp_path: Path, house: House) -> None:
     async with nginx(tmp_path, house, location=EVENTS_HELD) as front:
@@ -191,7 +199,7 @@ async def test_certificate_that_nobody_vouches_for_is_said_and_can_be_vouched_fo
 
     assert refused.code == 1
     assert "REFUSED  its certificate is not trusted (" in refused.out
-    assert (code, report["hops"][0]["answer"]["tls"]) == (0, "TLSv1.3")
+    assert (code, report["hops"][0]["answer"]["tls"], report["hops"][0]["answer"]["http_2_offered"]) == (0, "TLSv1.3", True)
 
 
 @caddy_needed

@@ -16,6 +16,7 @@ from proxy.doctor.hop import Course
 from proxy.doctor.paint import Paint
 from proxy.doctor.target import Target
 from proxy.doctor.verdicts import Kind
+from proxy.handler import trial_plan
 from tests.support.certificates import Authority
 from tests.support.components import free_port
 from tests.unit.doctor.serving import DONE, HEAD, serving, tick
@@ -38,11 +39,15 @@ def nowhere() -> str:
 
 
 def test_order_has_the_hops_and_the_course() -> None:
-    found = order("http://a", "http://b", "--count", "5", "--interval", "0.1", "--size", "9")
+    found = order("http://a", "http://b", "--count", "5", "--interval", "0.25", "--size", "9")
 
     assert found.targets == [Target("http://a"), Target("http://b")]
-    assert found.course == Course(count=5, interval=0.1, size=9)
+    assert found.course == Course(count=5, interval=0.25, size=9)
     assert found.ask(found.targets[0]) is None
+
+
+def test_bounds_are_those_of_the_proxy() -> None:
+    assert (command.LONGEST, command.LARGEST) == (trial_plan.LONGEST, trial_plan.LARGEST)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +110,9 @@ def test_insecure_trusts_everybody() -> None:
         (("http://a", "--interval", "nan"), "--interval must be"),
         (("http://a", "--size", "-1"), "--size must be"),
         (("http://a", "--data", "{}"), "--url-is-stream"),
+        (("http://a", "--count", "3", "--interval", "0.1"), "which proves something"),
+        (("http://a", "--count", "61", "--interval", "60"), "an hour at most"),
+        (("http://a", "--count", "17", "--size", "1048576"), "16 MiB at most"),
         (("http://a", "--for", "0"), "--for must be"),
         (("http://a", "--url-is-stream", "--post"), "need this proxy's own test stream"),
         (("http://a", "--header", "no colon"), "cannot be sent"),
@@ -153,13 +161,13 @@ async def test_all_hops_that_stream_are_exit_code_0() -> None:
 async def test_each_hop_is_told_as_soon_as_it_is_examined() -> None:
     said: list[str] = []
     async with serving(HEAD + b"\r\n" + tick(1) + tick(2, 1) + tick(3, 2) + DONE) as server:
-        ours = order(server.url, server.url, "--count", "3", "--interval", "0.05")
+        ours = order(server.url, server.url, "--count", "3", "--interval", "0.25")
 
         hops, findings = await command.examined(ours, Paint(colour=False), said.append, io.StringIO())
 
     assert [hop.verdict.kind for hop in hops] == [Kind.STREAMING] * 2
     assert findings == [[], []]
-    assert said[0] == "3 events, one every 0.05 s, through 2 hops: about 200 ms\n"
+    assert said[0] == "3 events, one every 0.25 s, through 2 hops: about 1.00 s\n"
     assert sum(line.startswith((" 1 ", " 2 ")) for line in said) == 2
     assert said[-1] == "Events pass all 2 hops one by one."
 
@@ -167,13 +175,13 @@ async def test_each_hop_is_told_as_soon_as_it_is_examined() -> None:
 async def test_probes_are_made_behind_the_examination_and_decide_too() -> None:
     said: list[str] = []
     async with serving(HEAD + b"\r\n" + tick(1) + tick(2, 1) + tick(3, 2) + DONE) as server:
-        ours = order(server.url, nowhere(), "--count", "3", "--interval", "0.05", "--reconnect")
+        ours = order(server.url, nowhere(), "--count", "3", "--interval", "0.25", "--reconnect")
 
         _, findings = await command.examined(ours, Paint(colour=False), said.append, io.StringIO())
         code = await asyncio.to_thread(command.run, parsed(server.url, "--count", "3", "--reconnect", "--json"), {})
 
     assert [[finding.ok for finding in found] for found in findings] == [[False], []]
-    assert said[0].startswith("3 events, one every 0.05 s, through 2 hops, then reconnect: about 700 ms")
+    assert said[0].startswith("3 events, one every 0.25 s, through 2 hops, then reconnect: about 1.50 s")
     assert any(line.startswith("Probes of http://127.0.0.1") for line in said)
     assert code == 1
 

@@ -50,6 +50,8 @@ def test_signs_are_shown_in_one_order() -> None:
 def test_header_that_was_dropped_or_changed_is_lost() -> None:
     assert lost(OURS) == []
     assert kept(OURS) == ["content-type", "cache-control", "x-accel-buffering", "x-request-id"]
+    assert lost({**OURS, "content-type": "application/x-ndjson"}) == []
+    assert lost({**OURS, "content-type": "text/html"}) == ["content-type"]
     assert lost({**OURS, "cache-control": "no-cache"}) == ["cache-control"]
     assert lost({name: value for name, value in OURS.items() if name not in ("x-request-id", "x-accel-buffering")}) == [
         "x-accel-buffering", "x-request-id",

@@ -23,7 +23,7 @@ async def examined(*said: bytes) -> tuple[Hop, bytes]:
 async def test_hop_is_asked_for_the_course() -> None:
     hop, head = await examined(HEAD + b"Server: nginx\r\n\r\n" + tick(1) + tick(2, 250) + DONE)
 
-    assert head.startswith(b"GET /test/stream?count=2&interval=0.25&size=7 HTTP/1.1\r\n")
+    assert head.startswith(b"GET /test/stream?count=2&interval=0.25&size=7&format=sse HTTP/1.1\r\n")
     assert b"Accept-Encoding: gzip" in head
     assert hop.verdict.kind is not Kind.REFUSED
     assert hop.products == ["nginx"]

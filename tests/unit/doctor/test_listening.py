@@ -57,3 +57,11 @@ async def test_events_that_cannot_be_read_are_not_expected() -> None:
     seen = await heard(HEAD + b"Content-Encoding: br\r\n\r\n\x8b")
 
     assert (seen.expected, seen.encoding) == (None, "br")
+
+
+async def test_lines_are_read_as_lines() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson; charset=utf-8\r\n\r\n"
+
+    seen = await heard(head + b'{"n":1,"elapsed_ms":0}\n{"n":2,"elapsed_ms":1}\n{"done":true}\n')
+
+    assert (seen.complete, len(seen.arrivals)) == (True, 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from proxy.doctor.arrivals import Arrival, End
 from proxy.doctor.hop import Course, Hop
 from proxy.doctor.paint import Paint
@@ -47,6 +49,14 @@ def test_delays_of_a_stream_that_was_held_fall_to_its_end() -> None:
 def test_http_that_the_proxy_saw_is_told_where_it_is_another() -> None:
     assert "HTTP/1.1 · no TLS · the proxy saw HTTP/1.0" in text(hop(told={"n": 1, "http": "1.0"}))
     assert "the proxy saw" not in text(hop())
+
+
+@pytest.mark.parametrize(
+    ("h2", "said"),
+    [(True, "HTTP/1.1 · HTTP/2 offered · TLSv1.3"), (False, "HTTP/1.1 · no HTTP/2 · TLSv1.3"), (None, "HTTP/1.1 · TLSv1.3")],
+)
+def test_http_that_browsers_are_offered_is_told(h2: bool | None, said: str) -> None:
+    assert said in text(hop(h2=h2, tls="TLSv1.3"))
 
 
 def test_lost_headers_are_named_for_streams_of_ours_only() -> None:

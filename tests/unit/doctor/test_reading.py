@@ -86,3 +86,25 @@ def test_of_an_encoding_that_cannot_be_read_each_piece_counts() -> None:
 
     assert not reader.readable
     assert reader.arrivals == [Arrival(1.0), Arrival(2.0)]
+
+
+def test_lines_of_json_are_events_too() -> None:
+    reader = Reader(lines=True)
+
+    reader.feed(b'{"n":1,"elapsed_ms":250.0}\n {"n":2,', at=1.0)
+    reader.feed(b" ", at=2.0)
+    reader.feed(b'"elapsed_ms":500.0}\n\n', at=3.0)
+    assert not reader.done
+    reader.feed(b'{"done":true}\n', at=4.0)
+
+    assert reader.arrivals == [Arrival(1.0, 0.25), Arrival(3.0, 0.5)]
+    assert (reader.done, reader.keepalives, reader.told["n"]) == (True, 1, 1)
+
+
+def test_line_that_is_not_the_end_is_an_event_whatever_it_says() -> None:
+    reader = Reader(lines=True)
+
+    reader.feed(b'{"done":false,"message":{}}\nnonsense\n', at=1.0)
+
+    assert reader.arrivals == [Arrival(1.0)] * 2
+    assert not reader.done
