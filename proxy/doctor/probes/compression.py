@@ -13,7 +13,7 @@ from proxy.doctor.rules import Symptom
 from proxy.doctor.verdicts import Kind, Verdict, judge
 
 CODINGS: Final = "gzip, br, zstd"
-COURSE: Final = Course(count=5, interval=0.4, size=600)  # above the 512 bytes from which Caddy compresses
+COURSE: Final = Course(count=4, interval=0.5, size=600)  # above the 512 bytes from which Caddy compresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Compression:
 
     async def run(self, desk: Desk) -> Finding:
         course = self.course
-        ask = desk.ask({"count": course.count, "interval": course.interval, "size": course.size}, coding=CODINGS)
+        ask = desk.ask(course.query, coding=CODINGS)
         seen = await desk.stream(ask, Patience(silence=course.seconds + 30, whole=course.seconds + 30), expected=course.count)
         verdict = judge(seen) if seen.expected else opaque(seen, course)
         ok = verdict.kind is Kind.STREAMING

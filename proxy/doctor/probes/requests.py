@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from proxy.doctor.hop import Course
 from proxy.doctor.listening import Patience
 from proxy.doctor.probes.base import Desk, Finding
 from proxy.doctor.rules import Symptom
@@ -13,6 +14,7 @@ from proxy.doctor.verdicts import Kind, judge
 from proxy.doctor.wire import Unreachable
 
 _SOON: Final = Patience(head=60.0, silence=15.0, whole=15.0)
+_STREAM: Final = Course(count=4)
 _BODY: Final = b'{"probe": "post"}'
 
 
@@ -24,11 +26,11 @@ class Post:
 
     @property
     def seconds(self) -> float:
-        return 1.2
+        return _STREAM.seconds
 
     async def run(self, desk: Desk) -> Finding:
-        ask = replace(desk.ask({"count": 5, "interval": 0.3}), method="POST", body=_BODY)
-        seen = await desk.stream(ask, _SOON, expected=5)
+        ask = replace(desk.ask(_STREAM.query), method="POST", body=_BODY)
+        seen = await desk.stream(ask, _SOON, expected=_STREAM.count)
         verdict = judge(seen)
         arrived = (seen.told.get("method"), seen.told.get("body")) == ("POST", len(_BODY))
         ok = arrived and verdict.kind is Kind.STREAMING

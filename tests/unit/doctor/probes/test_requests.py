@@ -20,7 +20,7 @@ async def test_post_is_answered_with_a_stream(house: House) -> None:
 
 
 async def test_post_that_does_not_arrive_as_one_is_a_fault() -> None:
-    ticks = b"".join(tick(number, number * 1.0) for number in range(1, 6))
+    ticks = b"".join(tick(number, number * 1.0) for number in range(1, 5))
     async with serving(HEAD + b"\r\n" + ticks + DONE) as server, desk(server.url) as it:
         finding = await Post().run(it)
 
