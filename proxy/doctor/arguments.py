@@ -37,6 +37,7 @@ exit code: 0 every event came through every hop one by one, 1 anything else, 2 w
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the doctor's arguments to its *parser*."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.usage = "%(prog)s URL [URL ...] [options]"  # argparse's own takes eight lines in front of each error
     parser.epilog = _EXAMPLES
     parser.add_argument("urls", metavar="URL", nargs="+", help=_WHAT)
     parser.add_argument("--key", help="the credential, as a bearer token (default: $LLM_PROXY_KEY)")

@@ -67,8 +67,8 @@ class Seen:
     def complete(self) -> bool:
         """Whether all of it came."""
         if self.expected is None:
-            return self.end in (End.DONE, End.CLEAN, End.ENDLESS)
-        return self.end is End.DONE
+            return bool(self.arrivals) and self.end in (End.DONE, End.CLEAN, End.ENDLESS)
+        return self.end is End.DONE and len(self.arrivals) >= self.expected
 
 
 def gaps(arrivals: tuple[Arrival, ...]) -> list[float]:

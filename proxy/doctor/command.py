@@ -50,8 +50,9 @@ class Order:
 
     @property
     def seconds(self) -> float:
-        """How long all of it takes, about."""
-        return len(self.targets) * self.course.seconds + sum(probe.seconds for probe in self.probes)
+        """How long all of it takes, about; for streams that are not ours, at most."""
+        each = self.course.longest if self.targets[0].foreign else self.course.seconds
+        return len(self.targets) * each + sum(probe.seconds for probe in self.probes)
 
     def ask(self, target: Target) -> Ask | None:
         """Return the request for a foreign stream; None where it is one of ours."""

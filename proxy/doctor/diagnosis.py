@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 from proxy.doctor.arrivals import End, Seen, delays
@@ -11,7 +12,7 @@ from proxy.doctor.hop import Hop
 from proxy.doctor.rules import Fix, Symptom, fix
 from proxy.doctor.verdicts import GOOD, Kind
 
-LATE: Final = 0.15  # seconds that the first event may lag behind the others before that is worth a word
+LATE: Final = 0.15  # seconds that events may lag behind the quickest before that is worth a word
 QUIET: Final = 3.0  # times the usual gap without an event, then the cut: silence was the reason
 
 
@@ -34,7 +35,7 @@ def blame(hops: Sequence[Hop]) -> Blame | None:
 
 
 def notes(hops: Sequence[Hop]) -> list[tuple[int, Fix]]:
-    """Return smaller faults that no verdict names, each with its hop: late first bytes, and an old HTTP towards the proxy."""
+    """Return smaller faults that no verdict names, each with its hop: bytes that are held for a moment, and an old HTTP towards the proxy."""
     found: list[tuple[int, Fix]] = []
     before: Seen | None = None
     for position, hop in enumerate(hops):
@@ -54,6 +55,8 @@ def symptom(hop: Hop) -> Symptom | None:
     seen, kind = hop.seen, hop.verdict.kind
     if seen is None or kind in (Kind.STREAMING, Kind.REFUSED):
         return None
+    if kind is Kind.CUT and seen.end is End.DONE:
+        return None  # events are missing, and no setting is known that takes them
     if kind is Kind.CUT:
         return Symptom.SILENCE if _silent(seen) else Symptom.TOTAL
     return Symptom.ENCODED if seen.encoding else Symptom.HELD
@@ -76,5 +79,9 @@ def _silent(seen: Seen) -> bool:
 
 
 def _late(seen: Seen) -> bool:
-    first, *others = delays(seen.arrivals) or [0.0]
-    return first > LATE and max(others, default=0.0) < first / 2
+    """Tell whether most events, or the first alone, lag behind the quickest, which as a rule is the last: behind it nothing is waited for."""
+    late = delays(seen.arrivals)
+    if not late:
+        return False
+    first, *others = late
+    return median(late) > LATE or (first > LATE and max(others, default=0.0) < first / 2)

@@ -16,7 +16,7 @@ class Symptom(enum.Enum):
 
     HELD = "holds bytes back"
     ENCODED = "compresses the stream, and holds it back while it does"
-    LATE = "keeps the first byte back"
+    LATE = "keeps bytes back for a moment"
     SILENCE = "ends connections that are silent"
     TOTAL = "ends answers that take long"
     BODY = "refuses large request bodies"

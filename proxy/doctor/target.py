@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 STREAM: Final = "/test/stream"
 DEPARTURES: Final = "/test/departures/"
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_SCHEMES: Final = ("http", "https")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Target:
 def parse(text: str, *, foreign: bool = False) -> Target:
     """Read a URL. Raises ValueError with a sentence that says what is wrong."""
     parts = _split(text if "://" in text else f"http://{text}")
-    if parts.scheme not in _DEFAULT_PORTS:
+    if parts.scheme not in _SCHEMES:
         raise ValueError(f"{text}: only http and https can be asked")
     if not parts.hostname:
         raise ValueError(f"{text}: there is no host in it")

@@ -115,6 +115,7 @@ def _sent_gap(earlier: Arrival, later: Arrival) -> float:
 def _cut(seen: Seen) -> str:
     came = f"{len(seen.arrivals)} of {seen.expected} events" if seen.expected else f"{len(seen.arrivals)} events"
     how = {
+        "done": "the end came",
         "broken": "the connection was cut",
         "clean": "the answer ended as if it were complete",
         "silent": "nothing came any more",

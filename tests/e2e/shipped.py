@@ -99,11 +99,12 @@ async def nginx(folder: Path, house: House) -> AsyncIterator[Shipped]:
 
 
 @asynccontextmanager
-async def haproxy(folder: Path, house: House) -> AsyncIterator[Shipped]:
-    """Run HAProxy with config/haproxy.cfg in front of *house*."""
+async def haproxy(folder: Path, house: House, *, without: str = "") -> AsyncIterator[Shipped]:
+    """Run HAProxy with config/haproxy.cfg in front of *house*, or with that file *without* one of its lines."""
     port = free_port()
     config = folder / "haproxy.cfg"
-    config.write_text(changed(ROOT / "config" / "haproxy.cfg", {PROXY: address(house), "bind :80\n": f"bind {HOST}:{port}\n"}))
+    changes = {PROXY: address(house), "bind :80\n": f"bind {HOST}:{port}\n", **({without: "#"} if without else {})}
+    config.write_text(changed(ROOT / "config" / "haproxy.cfg", changes))
     command: list[str | Path] = [require("haproxy"), "-db", "-f", config]
     async with Program(command, port=port, log=folder / "haproxy.log") as program:
         yield Shipped(program, port, folder)

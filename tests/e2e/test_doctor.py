@@ -104,6 +104,16 @@ async def test_caddy_that_compresses_streams_is_found_and_its_setting_named(tmp_
     assert report["hops"][1]["answer"]["encoding"] == "gzip"
 
 
+@haproxy_needed
+async def test_haproxy_that_holds_bytes_for_a_moment_is_found(tmp_path: Path, house: House) -> None:
+    async with shipped.haproxy(tmp_path, house, without="option http-no-delay") as front:
+        code, report = await examined(tmp_path, house.url, url(front))
+
+    assert (code, words(report)) == (0, ["STREAMING", "STREAMING"])
+    assert [(note["hop"], note["fix"]["symptom"]) for note in report["notes"]] == [(2, "late")]
+    assert "option http-no-delay" in report["notes"][0]["fix"]["text"]
+
+
 @nginx_needed
 async def test_server_that_gives_up_on_silence_is_found(tmp_path: Path, house: House) -> None:
     async with nginx(tmp_path, house, location="proxy_read_timeout 500ms;") as front:

@@ -80,6 +80,14 @@ def test_foreign_stream_is_asked_for_with_its_body() -> None:
     assert asked.headers["Content-Type"] == "application/json"
 
 
+def test_time_is_estimated() -> None:
+    ours = order("http://a", "http://b", "--count", "5", "--idle", "7", "--post")
+    foreign = order("http://a", "http://b", "--url-is-stream", "--for", "20")
+
+    assert ours.seconds == 2 * 2 + 7 + 1.5
+    assert foreign.seconds == 40
+
+
 def test_foreign_stream_without_a_body_is_read() -> None:
     found = order("http://a/v1", "--url-is-stream")
     asked = found.ask(found.targets[0])

@@ -11,6 +11,7 @@ from proxy.doctor.rules import Symptom
 from proxy.doctor.verdicts import Kind, Verdict
 from tests.unit.doctor.sights import HELD, PROMPT, hop, through
 
+SLOW = [(2.0 * number, 1 + 2.0 * number) for number in range(4)]
 REFUSED = Hop("http://c", Verdict(kind=Kind.REFUSED, reason="nothing listens there"))
 
 
@@ -63,6 +64,11 @@ def test_refusal_has_its_reason_and_no_mend() -> None:
         (hop(end=End.BROKEN, ended_at=1.6), Symptom.TOTAL),
         (hop(end=End.BROKEN, ended_at=9.0), Symptom.SILENCE),
         (hop(end=End.SILENT, ended_at=1.6), Symptom.SILENCE),
+        (hop(times=SLOW, end=End.BROKEN, ended_at=9.0), Symptom.TOTAL),
+        (hop(times=SLOW, end=End.BROKEN, ended_at=13.5), Symptom.SILENCE),
+        (hop(times=[(0.0, 1.0)], end=End.BROKEN, ended_at=1.4), Symptom.TOTAL),
+        (hop(times=[(0.0, 1.0)], end=End.BROKEN, ended_at=1.6), Symptom.SILENCE),
+        (hop(expected=9), None),
         (hop(times=[], end=End.CLEAN, ended_at=9.0, expected=4), Symptom.SILENCE),
     ],
 )
@@ -70,13 +76,20 @@ def test_symptom_follows_from_what_was_seen(it: Hop, expected: Symptom | None) -
     assert symptom(it) is expected
 
 
-def test_late_first_byte_is_noted() -> None:
-    late = [(sent, at + 0.2 * (not sent)) for sent, at in PROMPT]
+@pytest.mark.parametrize("lags", [(0.2, 0, 0, 0), (0.2, 0.2, 0.2, 0)])
+def test_bytes_that_are_held_for_a_moment_are_noted_where_that_begins(lags: tuple[float, ...]) -> None:
+    late = [(sent, at + lag) for (sent, at), lag in zip(PROMPT, lags, strict=True)]
 
     [(position, fix)] = notes([hop(), hop(times=late), hop(times=late)])
 
     assert (position, fix.symptom) == (1, Symptom.LATE)
     assert "option http-no-delay" in fix.text
+
+
+def test_single_event_that_is_late_is_an_accident() -> None:
+    late = [(sent, at + 0.2 * (sent == 0.5)) for sent, at in PROMPT]
+
+    assert notes([hop(times=late)]) == []
 
 
 def test_stream_that_is_late_as_a_whole_is_only_far_away() -> None:

@@ -43,6 +43,8 @@ def test_foreign_stream_is_asked_as_it_is() -> None:
         ("http://x:0", "port 0"),
         ("http://[::1", "no URL"),
         ("http://me:secret@x", "no credential"),
+        ("http://secret@x", "no credential"),
+        ("http://:secret@x", "no credential"),
         ("http://x/ y", "printable"),
         ("http://x/?count=3", "without a query"),
         ("", "no host"),

@@ -94,5 +94,20 @@ def test_cut_is_explained(end: End, reason: str) -> None:
     assert judge(seen(end=end, expected=9)).reason == reason
 
 
+def test_events_that_are_lost_on_the_way_are_a_cut() -> None:
+    verdict = judge(seen(expected=5))
+
+    assert (verdict.kind, verdict.reason) == (Kind.CUT, "4 of 5 events came, then the end came")
+
+
+@pytest.mark.parametrize("end", [End.DONE, End.CLEAN, End.ENDLESS])
+def test_foreign_stream_without_an_event_is_a_cut(end: End) -> None:
+    assert judge(seen((), end=end, expected=None)).kind is Kind.CUT
+
+
+def test_single_event_proves_nothing() -> None:
+    assert judge(seen([(0.0, 9.0)])).kind is Kind.STREAMING
+
+
 def test_cut_of_a_foreign_stream_does_not_know_how_many_were_to_come() -> None:
     assert judge(seen(end=End.BROKEN, expected=None)).reason == "4 events came, then the connection was cut"
