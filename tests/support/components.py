@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Final, NoReturn, Self
@@ -19,6 +22,8 @@ import pytest
 HOST: Final = "127.0.0.1"
 STRICT: Final = "LLM_PROXY_TESTS_STRICT"
 MORE_PLACES: Final = ("/usr/sbin", "/usr/local/sbin", "/sbin")  # where Debian keeps servers, often outside a user's PATH
+PORTS: Final = range(20_000, 32_768)
+SHARES: Final = 64  # test processes
 POLL: Final = 0.01  # seconds between two looks at a port
 
 
@@ -42,11 +47,22 @@ def unavailable(reason: str) -> NoReturn:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that was free just now, for programs that cannot choose one themselves."""
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a port of 127.0.0.1 that was free just now, for programs that cannot choose one themselves.
+
+    Nobody else gets it meanwhile: the kernel gives higher ones, and test processes that run side by side have each their own.
+    """
+    ports = _ports_of(os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
+    while True:
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind((HOST, port := next(ports)))
+            return port
+
+
+@functools.cache
+def _ports_of(process: str) -> Iterator[int]:
+    """Return the ports of a test process, one after the other, so that none is given twice before all have been."""
+    ports = PORTS[int(process.removeprefix("gw")) % SHARES :: SHARES]
+    return itertools.cycle(random.sample(ports, len(ports)))
 
 
 class Program:

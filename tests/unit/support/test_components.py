@@ -55,6 +55,18 @@ def test_free_port_can_be_bound() -> None:
         sock.bind(("127.0.0.1", free_port()))
 
 
+def test_test_processes_side_by_side_have_ports_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And none that somebody else may get by chance: the kernel's begin at 32768."""
+    ports = []
+    for process in ("gw0", "gw1"):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", process)
+        ports.append({free_port() for _ in range(100)})
+
+    assert [len(each) for each in ports] == [100, 100]
+    assert ports[0].isdisjoint(ports[1])
+    assert max(*ports[0], *ports[1]) < 32768
+
+
 async def test_program_is_ready_when_its_port_accepts_and_gone_afterwards(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-c", SERVER, str(port)]
