@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import re
 import ssl
@@ -69,6 +70,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     except ValueError as exc:
         print(f"llm-proxy doctor: {exc}", file=sys.stderr)
         return WRONG_USE
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without our symbols shows others
     paint = Paint(colour=not arguments.json and colourful(sys.stdout, environ))
     say: Callable[[str], None] = _nothing if arguments.json else _at_once
     try:

@@ -74,7 +74,7 @@ async def examine(wire: Wire, target: Target, course: Course, ask: Ask | None = 
         else Patience(silence=MARGIN + course.seconds, whole=MARGIN + course.seconds)
     )
     try:
-        async with wire.open(asked, within=patience.head if target.foreign else patience.whole) as answer:
+        async with wire.open(asked, within=patience.whole) as answer:
             reason = refusal(answer)
             seen = await listen(answer, _NOT_AT_ALL if reason else patience, expected=None if target.foreign else course.count)
     except Unreachable as exc:

@@ -42,7 +42,7 @@ class Compression:
 
 def opaque(seen: Seen, course: Course) -> Verdict:
     """Return the verdict on a stream in an encoding that is not read here, from the times of its pieces alone."""
-    if not seen.pieces:
+    if not seen.complete:
         return judge(seen)
     pieces = [
         piece

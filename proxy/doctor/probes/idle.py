@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from proxy.doctor.arrivals import Seen
 from proxy.doctor.listening import Patience
@@ -53,7 +53,7 @@ def _lasted(seen: Seen) -> float:
 
 def verdict(desk: Desk, bare: Sequence[Step], kept: Sequence[Step]) -> Finding:
     """Return the finding on the silences without keepalives (*bare*) and with them."""
-    facts = {"without_keepalives": [step._asdict() for step in bare], "with_keepalives": [step._asdict() for step in kept]}
+    facts = {"without_keepalives": [_facts(step) for step in bare], "with_keepalives": [_facts(step) for step in kept]}
     limit, held = _limit(bare), _limit(kept)
     passed = ", ".join(f"{step.silence:g}" for step in bare)
     if held is not None:
@@ -63,6 +63,11 @@ def verdict(desk: Desk, bare: Sequence[Step], kept: Sequence[Step]) -> Finding:
         return Finding(probe="idle", ok=True, said=f"silences of {passed} s pass, without keepalives too", facts=facts)
     said = f"silent connections are ended after {duration(limit)}; keepalives keep them open: let them come every {duration(limit / 3)} at least"
     return Finding(probe="idle", ok=True, said=said, facts=facts)
+
+
+def _facts(step: Step) -> dict[str, Any]:
+    cut = None if step.cut_at is None else round(step.cut_at * 1000, 1)
+    return {"silence_ms": step.silence * 1000, "cut_ms": cut, "keepalives": step.keepalives}
 
 
 def _limit(steps: Sequence[Step]) -> float | None:

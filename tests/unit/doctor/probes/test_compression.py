@@ -55,5 +55,10 @@ def test_what_cannot_be_read_is_judged_by_its_pieces(times: list[float], kind: K
     assert opaque(it, Course(count=3, interval=0.5)).kind is kind
 
 
-def test_nothing_at_all_is_cut() -> None:
-    assert opaque(seen(pieces=(), arrivals=(), expected=None, end=End.BROKEN), QUICK).kind is Kind.CUT
+@pytest.mark.parametrize("times", [(), (0.1, 0.2)])
+def test_stream_that_breaks_off_is_cut_whatever_came(times: tuple[float, ...]) -> None:
+    it = seen(
+        pieces=tuple(Piece(at, 9) for at in times), arrivals=tuple(Arrival(at) for at in times), expected=None, end=End.BROKEN
+    )
+
+    assert opaque(it, QUICK).kind is Kind.CUT
