@@ -68,14 +68,11 @@ class Hop:
 async def examine(wire: Wire, target: Target, course: Course, ask: Ask | None = None) -> Hop:
     """Ask *target* for the stream and listen to it. *ask* replaces the request, for streams that are not ours."""
     asked = ask or Ask(url=target.stream(**course.query), headers=accepting("gzip"))
-    patience = (
-        Patience(silence=course.longest, whole=course.longest)
-        if target.foreign
-        else Patience(silence=MARGIN + course.seconds, whole=MARGIN + course.seconds)
-    )
+    longest = course.longest if target.foreign else MARGIN + course.seconds
     try:
-        async with wire.open(asked, within=patience.whole) as answer:
+        async with wire.open(asked, within=longest) as answer:
             reason = refusal(answer)
+            patience = Patience(silence=longest, whole=longest)
             seen = await listen(answer, _NOT_AT_ALL if reason else patience, expected=None if target.foreign else course.count)
     except Unreachable as exc:
         return Hop(target.base, Verdict(kind=Kind.REFUSED, reason=str(exc)))

@@ -102,14 +102,16 @@ class Trial:
         if plan.size:
             facts["padding"] = "." * plan.size
         event = orjson.dumps(facts)
-        self._write(event + b"\n" if plan.format == "ndjson" else b"event: tick\nid: %d\ndata: %b\n\n" % (number, event))
         exchange = self._call.exchange
         exchange.content(now)
         exchange.chunks += 1
-        if not self._room.is_set():
-            await self._taken()
+        await self._send(event + b"\n" if plan.format == "ndjson" else b"event: tick\nid: %d\ndata: %b\n\n" % (number, event))
 
-    async def _taken(self) -> None:
+    async def _send(self, data: bytes) -> None:
+        """Write *data*, and wait with everything else until the client has room for it. Raises ClientStalled."""
+        self._write(data)
+        if self._room.is_set():
+            return
         try:
             async with asyncio.timeout(self._call.runtime.settings.limits.write_stall):
                 await self._room.wait()
@@ -126,7 +128,7 @@ class Trial:
                 await asyncio.sleep(wait)
                 return
             await asyncio.sleep(max(0.0, alive - now))
-            self._write(self._frame())
+            await self._send(self._frame())
 
     def _frame(self) -> bytes:
         if self._plan.format == "ndjson":

@@ -280,3 +280,18 @@ async def test_client_that_reads_nothing_is_given_up() -> None:
 
         with pytest.raises(ClientStalled):
             await sent(it)
+
+
+@pytest.mark.usefixtures("clock")
+async def test_client_that_does_not_read_gets_no_keepalives_either() -> None:
+    async with asked(GET % b"count=2&size=65200&interval=60&keepalive=on", often()) as it:
+        it.client.transport.stall()  # the first event nearly fills the buffer
+        sending = asyncio.get_running_loop().create_task(sent(it), name="test stream")
+        await turns()
+        waiting = len(it.client.transport.written)
+
+        it.client.transport.take()
+        await sending
+
+        assert waiting < 50
+        assert len(it.client.transport.written) > 290
