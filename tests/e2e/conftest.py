@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser import started
-from tests.e2e.parts import demo
+from tests.e2e.parts import demo_for
 from tests.e2e.recording import RESULTS, note, write
 from tests.support.house import House, open_house
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
     """The proxy in front of the simulator, with a keepalive every 100 ms."""
-    async with open_house(demo()) as opened:
+    async with open_house(demo_for(request)) as opened:
         yield opened
 
 

@@ -7,6 +7,8 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from proxy.handler.call import Call
 from proxy.settings import Settings
 from proxy.simulator import Simulator
@@ -24,6 +26,13 @@ def demo(**changes: Any) -> Settings:
         "models": [{"name": "demo*", "targets": [{"upstream": "demo"}]}],
     }
     return settings(**merged(sections, changes))
+
+
+def demo_for(test: pytest.FixtureRequest, **changes: Any) -> Settings:
+    """Return the same for one test; where that is about errors answers are committed late: a busy machine must not hide their status."""
+    topic = test.node.get_closest_marker("shows")
+    patience = {"streaming": {"commit_after": "1s"}} if topic and topic.args == ("errors",) else {}
+    return demo(**merged(patience, changes))
 
 
 def simulator(house: House) -> Simulator:

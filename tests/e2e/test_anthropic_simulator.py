@@ -13,7 +13,7 @@ from anthropic.types import ToolParam
 
 from tests.e2e.claude_client import MODEL, STREAMED, TEA, Told, final, helped, iterated, whole
 from tests.e2e.node_client import FOLDER, NodeClient, install
-from tests.e2e.parts import STOPPED_WITHIN, backend_url, demo, simulator, stopped
+from tests.e2e.parts import STOPPED_WITHIN, backend_url, demo, demo_for, simulator, stopped
 from tests.support.components import require
 from tests.support.house import KEY, House, open_house
 
@@ -24,8 +24,8 @@ TOOLS: list[ToolParam] = [
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
-    async with open_house(demo(models=[{"name": "claude-*", "targets": [{"upstream": "demo"}]}])) as opened:
+async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
+    async with open_house(demo_for(request, models=[{"name": "claude-*", "targets": [{"upstream": "demo"}]}])) as opened:
         yield opened
 
 

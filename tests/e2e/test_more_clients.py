@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.client_program import PYTHON, ClientProgram, install_python_clients, running
 from tests.e2e.node_client import FOLDER, install, newest_node
-from tests.e2e.parts import demo
+from tests.e2e.parts import demo_for
 from tests.e2e.python_client import chat_whole, direct
 from tests.support.components import require
 from tests.support.house import House, open_house
@@ -79,9 +79,9 @@ def client(request: pytest.FixtureRequest) -> Iterator[ClientProgram]:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
     models = [{"name": name, "targets": [{"upstream": "demo"}]} for name in ("demo*", "claude-*")]
-    async with open_house(demo(models=models)) as opened:
+    async with open_house(demo_for(request, models=models)) as opened:
         yield opened
 
 

@@ -253,7 +253,7 @@ async def test_rate_limit_tells_how_long_to_wait(house: House, client: AsyncOpen
 async def test_rate_limit_is_waited_out_by_the_client_alone(house: House, client: AsyncOpenAI) -> None:
     """Its own wait is right, so the proxy neither asks again by itself nor forbids it."""
     with pytest.raises(openai.RateLimitError):
-        await chat_iterated(client.with_options(max_retries=1), "rate_limit;retry_after=0.5")
+        await chat_iterated(client.with_options(max_retries=1), "rate_limit;retry_after=1.5")
 
     assert simulator(house).finished == 2
 

@@ -12,7 +12,7 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolUnionParam
 from pydantic import BaseModel
 
-from tests.e2e.parts import demo
+from tests.e2e.parts import demo_for
 from tests.e2e.python_client import Told, chat_helped, chat_iterated, chat_whole, direct, scripted
 from tests.support.house import KEY, House, open_house
 
@@ -36,7 +36,7 @@ class Forecast(BaseModel):
 async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
     api: str = request.param
     models = [{"name": "demo", "targets": [{"upstream": "demo", "model": BACKENDS[api]}]}]
-    async with open_house(demo(upstreams={"demo": {"apis": [api]}}, models=models)) as opened:
+    async with open_house(demo_for(request, upstreams={"demo": {"apis": [api]}}, models=models)) as opened:
         yield opened
 
 

@@ -17,7 +17,7 @@ from openai.types.shared_params import Reasoning
 from pydantic import BaseModel
 
 from tests.e2e.claude_client import TEA, text_of
-from tests.e2e.parts import demo
+from tests.e2e.parts import demo_for
 from tests.e2e.python_client import chat_whole, direct, response_helped, response_iterated, response_whole, scripted
 from tests.support.house import KEY, House, open_house
 
@@ -40,8 +40,8 @@ class Forecast(BaseModel):
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
-    async with open_house(demo(upstreams={"demo": {"apis": ["chat"]}})) as opened:
+async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
+    async with open_house(demo_for(request, upstreams={"demo": {"apis": ["chat"]}})) as opened:
         yield opened
 
 
