@@ -22,6 +22,7 @@ def demo(**changes: Any) -> Settings:
     """Return settings in which the simulator answers for `demo*`, with a keepalive every 100 ms."""
     sections: dict[str, Any] = {
         "streaming": {"commit_after": "200ms", "keepalive_interval": "100ms"},
+        "retry": {"backoff_base": "1ms", "backoff_cap": "1ms"},  # so that all attempts are over before commit_after is
         "upstreams": {"demo": {"kind": "simulator"}},
         "models": [{"name": "demo*", "targets": [{"upstream": "demo"}]}],
     }

@@ -66,12 +66,18 @@ async def test_starts_with_nothing_and_is_ready_at_once(tmp_path: Path) -> None:
         began = time.monotonic()
         async with serve(tmp_path) as serving, serving.client() as client:
             response = await client.request("GET", "/healthz")
-            waits.append(time.monotonic() - began)
+            waits.append(time.monotonic() - began - waited_for_a_core(serving.program.pid))
             assert response.status == 200
         if waits[-1] < READY_WITHIN:
             break
 
     assert min(waits) < READY_WITHIN
+
+
+def waited_for_a_core(pid: int) -> float:
+    """Return the seconds for which others ran although this process could have."""
+    _ran, waited, _times = map(int, Path(f"/proc/{pid}/schedstat").read_text().split())
+    return waited / 1e9
 
 
 @pytest.mark.component("curl")

@@ -12,6 +12,7 @@ from tests.support.answers import TOKEN
 from tests.support.client import Response
 from tests.support.house import BEARER, CHAT, KEY, House, chat, settings
 from tests.support.upstream import DONE, Upstream, stream
+from tests.support.wire import WITHIN
 
 BUSY: Final = {"error": {"message": "please wait", "type": "server_error", "code": "busy"}}
 GOOD: Final = stream(TOKEN, DONE)
@@ -58,7 +59,7 @@ def without_comments(response: Response) -> bytes:
     return b"\n\n".join(block for block in blocks if not block.startswith(b":"))
 
 
-async def until(seen: Callable[[], Awaitable[bool]], what: str, within: float = 5.0) -> None:
+async def until(seen: Callable[[], Awaitable[bool]], what: str, within: float = WITHIN) -> None:
     """Ask *seen* until it says yes, for what only a look from outside can tell; fails after *within* seconds."""
     deadline = time.monotonic() + within
     while not await seen():

@@ -17,6 +17,7 @@ from tests.support.client import RawClient, refused
 from tests.support.components import HOST, Program, free_port
 from tests.support.house import KEY, merged
 from tests.support.upstream import Upstream
+from tests.support.wire import WITHIN
 
 
 class Process:
@@ -63,7 +64,7 @@ class Process:
             response = await client.request("GET", path)
             return response.status, (await response.read()).decode()
 
-    async def until_ready_says(self, status: int, within: float = 5.0) -> None:
+    async def until_ready_says(self, status: int, within: float = WITHIN) -> None:
         async def seen() -> bool:
             return (await self.admin("/readyz"))[0] == status
 

@@ -17,6 +17,7 @@ from proxy.server import Server
 from proxy.settings import Settings
 from proxy.streaming import Ticker
 from tests.support.client import RawClient
+from tests.support.wire import WITHIN
 
 KEY: Final = "lp_test_0123456789abcdefghijklmnop"
 BEARER: Final = [("Authorization", f"Bearer {KEY}")]
@@ -98,7 +99,7 @@ class House:
                 total += float(value)
         return total
 
-    async def records(self, count: int = 1, within: float = 5.0) -> list[dict[str, Any]]:
+    async def records(self, count: int = 1, within: float = WITHIN) -> list[dict[str, Any]]:
         """Return the access log's lines, once there are at least *count* of them."""
         deadline = time.monotonic() + within
         while True:
@@ -127,13 +128,13 @@ async def open_house(configured: Settings) -> AsyncIterator[House]:
         house = House(server, log.fileno())
         try:
             yield house
-            await asyncio.wait_for(server.lifecycle.idle(), 5)
+            await asyncio.wait_for(server.lifecycle.idle(), WITHIN)
             await _quiet(server.ticker)
         finally:
             await server.close()
 
 
-async def _quiet(ticker: Ticker, within: float = 5.0) -> None:
+async def _quiet(ticker: Ticker, within: float = WITHIN) -> None:
     """Wait until nothing ticks: what lingers behind the end of its exchange is let go at the next tick."""
     deadline = time.monotonic() + within
     while len(ticker):

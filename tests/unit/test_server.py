@@ -32,6 +32,7 @@ from tests.support.limits import Limits
 from tests.support.loops import both_loops
 from tests.support.transports import turns
 from tests.support.upstream import DONE, Gate, Hang, Upstream, answer, stream
+from tests.support.wire import WITHIN
 
 DEMO = {"upstreams": {"demo": {"kind": "simulator"}}, "models": [{"name": "*", "targets": [{"upstream": "demo"}]}]}
 SOON = 1.0  # seconds in which something that waits for nothing is over, also on a busy machine
@@ -228,7 +229,7 @@ async def test_before_the_start_there_is_nothing_to_measure_and_nothing_fails() 
     await server.close()
 
 
-async def until(seen: Callable[[], bool], within: float = 3.0) -> None:
+async def until(seen: Callable[[], bool], within: float = WITHIN) -> None:
     """Wait for the log, which is written by a thread of its own."""
     deadline = time.monotonic() + within
     while not seen():
