@@ -57,8 +57,7 @@ def read_object(body: bytes) -> Members:
     Raises BadRequest for anything else, and where the model or the wish for a stream is told twice. The quick reader does
     not report such keys, so a body in which they may stand twice, however written, takes the exact one.
     """
-    # every letter of the two keys is escaped as \u006x or \u007x
-    if body.count(b'"model"') < 2 and body.count(b'"stream"') < 2 and b"\\u006" not in body and b"\\u007" not in body:
+    if body.count(b'"model"') < 2 and body.count(b'"stream"') < 2 and not _escapes_letters(body):
         try:
             values = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -67,6 +66,11 @@ def read_object(body: bytes) -> Members:
             _refuse_lookalikes(values)
             return Members(body, values)
     return _exactly(body)
+
+
+def _escapes_letters(body: bytes) -> bool:
+    """Tell whether letters of the two keys may be escaped: each would be \\u006x or \\u007x."""
+    return b"\\u00" in body and (b"\\u006" in body or b"\\u007" in body)
 
 
 def text_field(members: Members, key: str) -> str:

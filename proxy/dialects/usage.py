@@ -42,7 +42,8 @@ def read_usage(usage: Any) -> Usage | None:
     if isinstance(out, dict):
         read.reasoning = _count(out, "reasoning_tokens")
         _add_reasoning(read, usage.get("total_tokens"))
-    read.cost_usd = _cost(usage)
+    if "cost" in usage or "cost_in_usd_ticks" in usage:
+        read.cost_usd = _cost(usage)
     return read
 
 

@@ -239,7 +239,7 @@ class Handler:
             return pages.no_more(call)
         if not call.take_body(runtime.settings.limits, runtime.bodies):
             await call.read_body(runtime.settings.limits, runtime.bodies)
-        if call.header(b"content-encoding") not in (None, "identity"):
+        if b"content-encoding" in call.head and call.header(b"content-encoding") != "identity":
             raise UnsupportedMedia
         dialect = call.dialect = match.dialect.asked_with(call.query)
         view = dialect.read_request(call.body, {**match.parts, **_params(call)})

@@ -42,6 +42,7 @@ _KEEP_ALIVE_OR_CLOSE: Final = frozenset({b"keep-alive", b"close", b""})
 _OWS: Final = b" \t"  # RFC 9110 5.6.3; a bare strip() also takes what smugglers send
 _TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CONTROL: Final = bytes(byte for byte in range(0x20) if byte != 0x09) + b"\x7f"
+_LINE: Final = b"%b: %b\r\n"
 _MOST_KNOWN: Final = 1024  # peers choose the names: what is remembered of them is bounded
 _LONGEST_PATTERN: Final = 2048
 _NOT_ALLOWED: Final = "A header name or value contains a character that is not allowed."
@@ -127,7 +128,7 @@ class Inbound:
 
 def header_lines(headers: Sequence[Header]) -> bytes:
     """Return *headers* as they stand on the wire."""
-    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    return b"".join(map(_LINE.__mod__, headers))
 
 
 def stream_headers(delivered: Iterable[Header] = ()) -> list[Header]:

@@ -22,6 +22,7 @@ from proxy.sse.frames import SPACE, Framing, Keepalive
 from proxy.sse.observer import FAILED, NOTHING, PING, Observer
 
 HOLD_LIMIT: Final = 16 * 1024
+_EVENTS: Final = Framing.EVENTS  # to name a member of an enumeration is a slow look-up
 
 
 class Held(enum.Enum):
@@ -48,7 +49,7 @@ class Relay:
         self._sent = False  # whether the client has had anything at all
         self._tail = boundary.START
         self._id_seen = False  # in what was taken out of the hold; from then on the observer's splitter knows
-        self.framing = Framing.EVENTS
+        self.framing = _EVENTS
         self._held = bytearray()
         self._passive = 0  # bytes at the start of the hold that are whole comments or pings
         self._passing = True  # nothing but comments and pings has come from the current attempt
