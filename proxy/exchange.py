@@ -156,6 +156,11 @@ class Exchange:
         self.gaps[bisect_left(GAP_BUCKETS, gap)] += 1
         self.gap_sum += gap
 
+    @property
+    def contents(self) -> int:
+        """How many times content has arrived; at most backends it is a token each time."""
+        return 0 if self.first_token is None else 1 + sum(self.gaps or ())
+
     def close(self, outcome: Outcome, now: float) -> bool:
         """Give the exchange its outcome word; False if it already has one, which then stays."""
         if self.outcome is not None:

@@ -40,11 +40,13 @@ def view(call: Call, now: float) -> dict[str, Any] | None:
     return {
         "id": exchange.request_id,
         "subject": exchange.subject,
+        "remote": exchange.remote,
         "route": exchange.route,
         "model": exchange.model,
         "upstream": exchange.upstream,
         "phase": exchange.phase.value,
         "seconds": round(now - exchange.started, 1),
+        "tokens": exchange.contents,
         "chunks": exchange.chunks,
         "bytes": exchange.bytes_out,
         "keepalives": exchange.keepalives_before + exchange.keepalives_after,

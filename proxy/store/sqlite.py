@@ -54,7 +54,10 @@ class Sqlite(Database):
         return await self._within(lambda connection: connection.execute(_FORGET, (_text(before), most)).rowcount)
 
     async def read(self, since: float) -> list[tuple[float, str, dict[str, Any]]]:
-        found = await self._within(lambda connection: connection.execute(_READ, (_text(since),)).fetchall())
+        def rows(connection: sqlite3.Connection) -> list[Any]:
+            return connection.execute(_READ, (_text(since),)).fetchall()
+
+        found = await self._within(rows, make=False)
         return [(_seconds(at), kind, json.loads(payload)) for at, kind, payload in found]
 
     async def close(self) -> None:
@@ -62,15 +65,17 @@ class Sqlite(Database):
         if connection is not None:
             await asyncio.to_thread(connection.close)
 
-    async def _within(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run *work* in one transaction, in a thread."""
+    async def _within(self, work: Callable[[sqlite3.Connection], T], *, make: bool = True) -> T:
+        """Run *work* in one transaction, in a thread. With *make* there is a file afterwards."""
         try:
-            return await asyncio.to_thread(self._transaction, work)
+            return await asyncio.to_thread(self._transaction, work, make)
         except (sqlite3.Error, OSError) as exc:
             await self.close()
             raise StoreError(f"{self._path}: {exc}") from exc
 
-    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _transaction(self, work: Callable[[sqlite3.Connection], T], make: bool) -> T:
+        if not make and not Path(self._path).exists():  # made by who reads, it could be one that the proxy may not write to
+            raise FileNotFoundError("no such file yet: it is made with the first request that is recorded")
         connection = self._connection or self._connect()
         with connection:
             return work(connection)

@@ -31,7 +31,7 @@ PACE = 0.1
 TOKENS = 6
 PACED = f"ok;pace=100ms;tokens={TOKENS}"
 LONG = json.dumps({"model": "demo", "stream": True, "input": "On tea", "instructions": "Be brief. " * 100}).encode()
-ADMIN = ["/metrics", "/livez", "/readyz", "/upstreams", "/config"]
+ADMIN = ["/metrics", "/livez", "/readyz", "/upstreams", "/streams", "/config"]
 KEPT = 8  # connections
 LARGE = 20 * 1024 * 1024
 HUGE = 64 * 1024 * 1024  # more than lies in all sockets on the way

@@ -82,8 +82,8 @@ async def test_operators_see_what_is_live() -> None:
         (seen,) = json.loads(await house.admin("/streams"))
 
         assert seen["id"] == response.header("x-request-id")
-        known = ("subject", "route", "model", "upstream", "phase", "chunks", "waiting_for")
-        assert [seen[key] for key in known] == ["tester", "chat", "gpt-*", "a", "streaming", 1, "upstream"]
+        known = ("subject", "route", "model", "upstream", "phase", "tokens", "chunks", "waiting_for")
+        assert [seen[key] for key in known] == ["tester", "chat", "gpt-*", "a", "streaming", 1, 1, "upstream"]
         assert 0 <= seen["last_byte_s"] <= seen["seconds"] < 5
 
 

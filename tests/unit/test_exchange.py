@@ -82,6 +82,16 @@ def test_later_content_is_one_more_gap_and_leaves_the_first_token_alone() -> Non
     assert counted(new) == {0.5: 1, 0.25: 1}
 
 
+def test_content_is_counted_from_the_first_on() -> None:
+    new, seen = exchange(), []
+
+    for now in (100.5, 101.0, 101.25):
+        seen.append(new.contents)
+        new.content(now)
+
+    assert [*seen, new.contents] == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("gap", "bucket"),
     [

@@ -17,12 +17,16 @@ async def test_a_stream_shows_whose_it_is_how_far_it_came_and_who_is_waited_for(
         call, exchange = it.call, it.call.exchange
         assert call.stream is not None
         exchange.stream, exchange.subject, exchange.upstream, exchange.chunks = True, "ann", "a", 3
+        exchange.remote = "192.0.2.7"
+        for now in (1.0, 2.0):
+            exchange.content(now)
         call.stream.deadlines.byte_at = exchange.started + 4
 
         seen = view(call, exchange.started + 10)
 
         assert seen is not None
         assert (seen["id"], seen["subject"], seen["upstream"], seen["chunks"]) == ("r1", "ann", "a", 3)
+        assert (seen["remote"], seen["tokens"]) == ("192.0.2.7", 2)
         assert (seen["seconds"], seen["last_byte_s"], seen["waiting_for"]) == (10.0, 6.0, "upstream")
 
 

@@ -56,3 +56,13 @@ async def test_a_file_that_is_no_database_is_told_by_its_name(tmp_path: Path) ->
 
     with pytest.raises(StoreError, match=r"usage\.db: file is not a database"):
         await database.write([row()])
+
+
+async def test_who_only_reads_makes_no_file_and_is_told_that_there_is_none(tmp_path: Path) -> None:
+    """Made by whoever asks for a report, it could be one that the proxy may not write to; and a mistyped path would go unnoticed."""
+    database = Sqlite(str(tmp_path / "elsewhere" / "usage.db"))
+
+    with pytest.raises(StoreError, match=r"elsewhere/usage\.db: no such file yet"):
+        await database.read(0)
+
+    assert not (tmp_path / "elsewhere").exists()
