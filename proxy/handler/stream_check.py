@@ -16,7 +16,7 @@ from aiohttp import hdrs
 from proxy.downstream import Sent
 from proxy.handler.call import Call
 
-_LINK: Final = re.compile(rb'<(?:link rel="stylesheet" href|(script) src)="([\w.]+)">(?:</script>)?')
+_PART: Final = re.compile(rb'<link rel="stylesheet" href="([\w.]+)">|<script src="([\w.]+)"></script>')
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,13 @@ def assembled(folder: Traversable) -> Document:
     """Return the page in *folder*, with its style and scripts inside it and a policy that names each by its hash."""
     allowed: dict[bytes, list[str]] = {b"style": [], b"script": []}
 
-    def inline(link: re.Match[bytes]) -> bytes:
-        kind = link[1] or b"style"
-        part = (folder / link[2].decode()).read_bytes()
+    def inline(named: re.Match[bytes]) -> bytes:
+        kind = b"style" if named[1] else b"script"
+        part = (folder / (named[1] or named[2]).decode()).read_bytes()
         allowed[kind].append(f"'sha256-{base64.b64encode(hashlib.sha256(part).digest()).decode()}'")
         return b"<%b>%b</%b>" % (kind, part, kind)
 
-    body = _LINK.sub(inline, (folder / "stream_check.html").read_bytes())
+    body = _PART.sub(inline, (folder / "stream_check.html").read_bytes())
     policy = (
         f"default-src 'none'; connect-src 'self'; img-src data:; style-src {' '.join(allowed[b'style'])}; "
         f"script-src {' '.join(allowed[b'script'])}; require-trusted-types-for 'script'; "

@@ -89,6 +89,7 @@ async def open_page(devtools: str, url: str = "about:blank") -> AsyncIterator[Pa
             page = Page(wire)
             for domain in ("Page", "Runtime", "Log", "Network"):
                 await wire.ask(f"{domain}.enable")
+            await wire.ask("Page.setLifecycleEventsEnabled", enabled=True)
             if url != "about:blank":
                 await page.go(url)
             yield page
@@ -111,12 +112,12 @@ class Page:
         return self._wire.printed
 
     async def go(self, url: str) -> None:
-        """Load *url* and wait for its `load` event."""
-        loaded = self._wire.next("Page.loadEventFired")
+        """Load *url* and wait for its own `load` event: that of the page before it may still be on its way."""
         answer = await self.command("Page.navigate", url=url)
         if problem := answer.get("errorText"):
             raise PageError(f"{url}: {problem}")
-        await self._wire.within(loaded, f"{url} to load")
+        while answer["loaderId"] not in self._wire.loaded:
+            await self._wire.within(self._wire.next("Page.lifecycleEvent"), f"{url} to load")
 
     async def run(self, function: str, *arguments: Any, within: float = WITHIN) -> Any:
         """Call a JavaScript *function* (`async (url) => …`) in the page and return what it returns or resolves to, as JSON."""
@@ -167,6 +168,7 @@ class _Wire:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.session: str | None = None  # which page commands are for; None: the browser
         self.printed: list[str] = []
+        self.loaded: set[str] = set()  # by the ids of their loaders, which no two documents share
         self._socket = socket
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
@@ -215,6 +217,8 @@ class _Wire:
             self.printed.append(thrown.get("exception", {}).get("description") or thrown["text"])
         elif event == "Log.entryAdded":
             self.printed.append(facts["entry"]["text"])
+        elif event == "Page.lifecycleEvent" and facts["name"] == "load":
+            self.loaded.add(facts["loaderId"])
         for future in self._events.pop(event, ()):
             if not future.done():
                 future.set_result(facts)
