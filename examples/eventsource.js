@@ -15,7 +15,8 @@ export async function ask({ endpoint, key, message, started, text }) {
       text(JSON.parse(data).text);
     });
     source.addEventListener("done", resolve);
-    source.addEventListener("error", ({ data }) => reject(data ? new Error(JSON.parse(data).message) : cut())); // no data: the browser's own
+    // the proxy's own has data, the browser's has none
+    source.addEventListener("error", ({ data }) => reject(data ? new Error(JSON.parse(data).message) : cut()));
   });
   return answered.finally(() => source.close()); // else the browser asks again by itself, after a good end, too
 }

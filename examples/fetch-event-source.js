@@ -1,5 +1,5 @@
-// @microsoft/fetch-event-source. Left alone it asks again after every failure, and whenever a hidden page is shown again: the answer
-// would be written twice, and paid for twice.
+// @microsoft/fetch-event-source. Left alone it asks again after every failure, and whenever a hidden page is shown again: the
+// answer would be written twice, and paid for twice.
 
 import { fetchEventSource } from "@microsoft/fetch-event-source";
 import { cut, refusal } from "./words.js";

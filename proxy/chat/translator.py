@@ -22,7 +22,7 @@ from proxy.translate.asked_usage import AskedUsage
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an endpoint tells besides the text: to whom, about which model, what it cost, and the stream's own name if it has one."""
+    """What an endpoint tells besides the text: to whom, about which model, what it cost, and the stream's name if it has one."""
 
     chat_id: str
     model: str

@@ -159,7 +159,7 @@ class ClientConnection(web.RequestHandler):
     def part(self) -> None:
         """Close the connection in a moment, unless the client does so first.
 
-        A browser that sees a body break off throws away what the page has not taken of it yet: the last words, if they came just before.
+        A browser that sees a body break off throws away what the page has not taken yet: the last words, if they came just before.
         """
         if self.transport is not None and self._parting is None:
             self._parting = self._loop.call_later(PARTING, self.transport.close)

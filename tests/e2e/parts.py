@@ -30,7 +30,10 @@ def demo(**changes: Any) -> Settings:
 
 
 def demo_for(test: pytest.FixtureRequest, **changes: Any) -> Settings:
-    """Return the same for one test; where that is about errors answers are committed late: a busy machine must not hide their status."""
+    """Return the same for one test.
+
+    Where that is about errors, answers are committed late: a busy machine must not hide their status.
+    """
     topic = test.node.get_closest_marker("shows")
     patience = {"streaming": {"commit_after": "1s"}} if topic and topic.args == ("errors",) else {}
     return demo(**merged(patience, changes))

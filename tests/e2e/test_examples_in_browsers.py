@@ -1,4 +1,4 @@
-"""Each example for browsers in a real Chromium: the whole answer once, a button that stops, errors in words, and no second question."""
+"""Each example for browsers in a real Chromium: the answer once, a button that stops, errors in words, and no second question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples for Node and Python as commands: the answer on standard output, what went wrong on the other, Ctrl-C as the button."""
+"""The examples for Node and Python as commands: the answer on one output, what went wrong on the other, Ctrl-C as the button."""
 
 from __future__ import annotations
 
