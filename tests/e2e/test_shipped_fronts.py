@@ -167,6 +167,16 @@ async def test_whole_answers_and_refusals_pass(front: Shipped) -> None:
 
 
 @each_front
+async def test_long_header_passes(front: Shipped) -> None:
+    """Tokens of an identity provider that lists all groups of its people are as long."""
+    async with front.client() as client:
+        response = await client.request("GET", "/auth/ping", [*BEARER, ("X-Long", "x" * 15_500)])
+        await response.read()
+
+        assert response.status == 200
+
+
+@each_front
 async def test_large_request_passes(opener: Opener, tmp_path: Path) -> None:
     async with open_house(demo(limits={"body": "32MiB"})) as house, opener(tmp_path, house) as front:
         await serving(front)
