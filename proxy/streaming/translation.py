@@ -54,7 +54,7 @@ class TranslatedEvents:
         rest = self._translator.end(clean=end in CLEAN)
         if rest:
             self._sink.upstream_data(rest)
-        self._sink.upstream_end(end)
+        self._sink.upstream_end(BodyEnd.CUT if end in CLEAN and self._translator.unfinished else end)
 
 
 class TranslatedWhole:

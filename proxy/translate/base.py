@@ -73,6 +73,11 @@ class EventTranslator(abc.ABC):
         A terminal event may come from here only if the upstream has said that its answer is complete.
         """
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the upstream's own last event is missing in what ended well as far as the client's API can tell."""
+        return False
+
 
 class Back(abc.ABC):
     """The way back of one request's answers; one for each attempt.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import orjson
-
+from proxy.dialects.body import read_object
 from proxy.translate.base import Back, EventTranslator, Source, Translated, Translator
 
 
@@ -23,7 +22,7 @@ class Chain(Translator):
         middle = self._near.request(source)
         asked = self._far.request(
             Source(
-                values=orjson.loads(middle.body),
+                values=read_object(middle.body).values,  # half a surrogate pair is in it as the client wrote it
                 model=source.model,
                 stream=source.stream,
                 request_id=source.request_id,
@@ -73,4 +72,9 @@ class ChainedEvents(EventTranslator):
     def end(self, *, clean: bool) -> bytes:
         middle = self._far.end(clean=clean)
         self.usage = self._far.usage
-        return (self._near.feed(middle) if middle else b"") + self._near.end(clean=clean)
+        last = self._near.feed(middle) if middle else b""
+        return last + self._near.end(clean=clean and not self.unfinished)
+
+    @property
+    def unfinished(self) -> bool:
+        return self._far.unfinished

@@ -116,6 +116,10 @@ class MessagesEvents(EventTranslator):
     def end(self, *, clean: bool) -> bytes:
         return b""  # `message_stop` has said it all, or nobody has
 
+    @property
+    def unfinished(self) -> bool:
+        return not self._stream.over  # a reason to stop would be end enough for chat
+
     def _spliced(self, found: re.Match[bytes]) -> bytes:
         index, kind, inside = found.groups()
         stream = self._stream

@@ -147,3 +147,17 @@ async def test_a_refusal_by_status_keeps_its_message(upstream: Upstream, client:
         response = await ask(house, client)
 
         assert (response.status, response.json()["error"]["message"]) == (529 if client is CLAUDE else 503, "Overloaded")
+
+
+@each_pair
+async def test_half_a_surrogate_pair_reaches_the_backend_as_it_was_written(
+    upstream: Upstream, client: Client, backend: Backend
+) -> None:
+    async with open_house(served(backend, upstream.url)) as house:
+        upstream.script(good(backend))
+        said = {"messages": [{"role": "user", "content": "a \ud83d"}]} if client is CLAUDE else {"input": "a \ud83d"}
+
+        response = await ask(house, client, **said)
+
+        assert words(response.body) == "Hi"
+        assert b'"a \\ud83d"' in (await upstream.request()).body

@@ -271,6 +271,19 @@ async def test_a_stream_that_just_stops_is_no_finished_one(upstream: Upstream, b
         assert (await only_record(house))["outcome"] == "upstream_truncated"
 
 
+async def test_a_reason_to_stop_without_the_upstreams_last_event_is_no_end(upstream: Upstream) -> None:
+    """For a chat server it would be; Anthropic says `message_stop`."""
+    stopped, _ = claude.stopped().split(b"event: message_stop")
+    async with open_house(served(ANTHROPIC, upstream.url)) as house:
+        upstream.script(stream(claude.BEGUN, claude.HI, claude.ended(), stopped))
+
+        response = await ask(house)
+
+        assert told(response)[-1]["error"]["code"] == "upstream_truncated"
+        assert response.end is not End.CLEAN
+        assert (await only_record(house))["outcome"] == "upstream_truncated"
+
+
 @each_backend
 async def test_an_error_in_mid_stream_is_told_in_the_clients_words(upstream: Upstream, backend: Backend) -> None:
     async with open_house(served(backend, upstream.url)) as house:

@@ -83,6 +83,26 @@ def test_what_is_left_to_say_comes_before_the_end(ear: Ear, end: BodyEnd) -> Non
     assert ear.told == ([b".", end] if clean else [end])
 
 
+class Unfinished(Upper):
+    """Waits for a last event for ever."""
+
+    unfinished = True
+
+
+class Forgiving(Louder):
+    def events(self) -> EventTranslator:
+        return Unfinished()
+
+
+@pytest.mark.parametrize("end", list(BodyEnd))
+def test_a_good_end_without_the_upstreams_own_last_event_is_a_cut(ear: Ear, end: BodyEnd) -> None:
+    sink, _ = translated(ear, Forgiving(), Framing.EVENTS)
+
+    sink.upstream_end(end)
+
+    assert ear.told[-1] is (BodyEnd.CUT if end in (BodyEnd.COMPLETE, BodyEnd.CLOSED) else end)
+
+
 def test_a_whole_answer_comes_out_in_one_piece_at_its_end(ear: Ear) -> None:
     sink, translator = translated(ear, Louder(), Framing.WHOLE)
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from typing import Any, Final
 
 import orjson
+import pytest
 
+from proxy.errors import BadRequest
 from proxy.exchange import Usage
 from proxy.translate.base import Back, EventTranslator, Source, Translated, Translator
 from proxy.translate.chain import Chain
+from proxy.translate.chat_to_messages import ChatToMessages
+from proxy.translate.responses_as_chat import ResponsesAsChat
+from tests.support import claude
+from tests.unit.translate import responses_asking as responses
 
 SOURCE: Final = Source(values={"a": 1}, model="m", stream=True, request_id="r1", now=7, drop_params=True)
 
@@ -85,3 +92,37 @@ def test_whole_answers_and_errors_come_back_through_both() -> None:
 
     assert back.whole(b"x") == b"ttx"
     assert back.error(500, b"x") == (502, b"ttx")
+
+
+BY_WAY_OF_CHAT: Final = Chain(ResponsesAsChat(), ChatToMessages())
+
+
+def nested(depth: int) -> Any:
+    value: Any = {}
+    for _ in range(depth):
+        value = {"properties": value}
+    return value
+
+
+def test_half_a_surrogate_pair_gets_through_both_as_it_was_written() -> None:
+    asked = BY_WAY_OF_CHAT.request(responses.source("a \ud83d"))
+
+    assert b'"a \\ud83d"' in asked.body
+    assert json.loads(asked.body)["messages"] == [{"role": "user", "content": [{"type": "text", "text": "a \ud83d"}]}]
+
+
+def test_what_is_nested_too_deeply_on_the_way_is_the_clients_fault() -> None:
+    deep = responses.source(tools=[{**responses.WEATHER, "parameters": nested(1020)}])
+
+    with pytest.raises(BadRequest, match="nested too deeply"):
+        BY_WAY_OF_CHAT.request(deep)
+
+
+def test_a_reason_to_stop_without_the_upstreams_last_event_is_no_end_in_any_api() -> None:
+    events = BY_WAY_OF_CHAT.request(responses.source(stream=True)).back.events()
+    stopped, _ = claude.stopped().split(b"event: message_stop")
+
+    events.feed(claude.BEGUN + claude.HI + claude.ended() + stopped)
+
+    assert b"response.completed" not in events.end(clean=True)
+    assert events.unfinished

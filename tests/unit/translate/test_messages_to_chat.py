@@ -401,3 +401,21 @@ def test_what_comes_out_is_told_for_content_by_the_clients_observer() -> None:
     assert observer.feed(events.feed(tool(1))) == CONTENT
     assert observer.feed(events.feed(ended("tool_use") + STOP)) & TERMINAL
     assert chunks(events.end(clean=True)) == []
+
+
+def test_a_reason_to_stop_is_no_end_before_the_upstream_has_said_so() -> None:
+    events = back().events()
+
+    events.feed(START + text("a") + ended("end_turn"))
+    before = events.unfinished
+    events.feed(STOP)
+
+    assert (before, events.unfinished) == (True, False)
+
+
+def test_an_error_is_an_end_too() -> None:
+    events = back().events()
+
+    events.feed(START + b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"m"}}\n\n')
+
+    assert not events.unfinished
