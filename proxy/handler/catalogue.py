@@ -7,23 +7,33 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import unquote
 
-import orjson
-
 from proxy.auth import Principal
 from proxy.dialects import MESSAGES, PLAIN
 from proxy.dialects.base import Dialect
+from proxy.dialects.openai import read_json
 from proxy.downstream import Sent
-from proxy.errors import ModelNotFound, ProxyError
+from proxy.errors import (
+    ModelNotFound,
+    ProxyError,
+    UpstreamCredentials,
+    UpstreamError,
+    UpstreamMalformed,
+    UpstreamTimeout,
+    UpstreamTruncated,
+)
 from proxy.exchange import Phase
 from proxy.handler.call import Call
 from proxy.handler.listing import anthropic_entry, anthropic_list, openai_entry, openai_list
 from proxy.handler.pages import answer_json
 from proxy.providers import Asked
 from proxy.tasks import Tasks
-from proxy.upstream import Backend, BodyEnd, BodyReader, Outgoing
+from proxy.upstream import Backend, BodyEnd, BodyReader, Outgoing, ResponseHead
 
 LIST_LIMIT: Final = 8 * 1024 * 1024
 LIST_TIMEOUT: Final = 5.0
+
+_CLEAN: Final = (BodyEnd.COMPLETE, BodyEnd.CLOSED)
+_NO_LIST: Final = (404, 405, 501)  # an upstream that has none
 
 
 class _Patience:
@@ -45,22 +55,39 @@ def dialect(call: Call) -> Dialect:
 
 
 async def models(call: Call, wanted: bytes, tasks: Tasks) -> Sent:
-    """Answer with the list, or with one model of it."""
-    entries = await _entries(call, tasks)
+    """Answer with the list, or with one model of it.
+
+    Raises what failed where that may be why there is nothing to tell: an empty list would say that all is well.
+    """
+    entries, failures = await _entries(call, tasks)
     tell_all, tell = (anthropic_list, anthropic_entry) if call.dialect is MESSAGES else (openai_list, openai_entry)
     if not wanted:
+        if failures and not entries:
+            raise next(iter(failures.values()))
         return answer_json(call, 200, tell_all(entries.values()))
     name = unquote(wanted.decode("latin-1"))
     if name not in entries:
-        raise ModelNotFound
+        raise _missing(call, name, failures)
     return answer_json(call, 200, tell(entries[name]))
 
 
-async def _entries(call: Call, tasks: Tasks) -> dict[str, dict[str, Any]]:
+def _missing(call: Call, name: str, failures: dict[str, ProxyError]) -> ProxyError:
+    """Return why a model is not listed: its upstream may know it, and has failed."""
+    assert call.principal is not None
+    if call.principal.may_use(name):
+        for upstream, failure in failures.items():
+            if call.runtime.router.leads_to(name, upstream):
+                return failure
+    return ModelNotFound()
+
+
+async def _entries(call: Call, tasks: Tasks) -> tuple[dict[str, dict[str, Any]], dict[str, ProxyError]]:
+    """Return all models that the caller may use, and which upstreams could not be asked for theirs."""
     principal = call.principal
     assert principal is not None
     runtime = call.runtime
     entries = {name: _entry(name) for name in runtime.router.public_names() if principal.may_use(name)}
+    failures: dict[str, ProxyError] = {}
     backends = [runtime.backends[name] for name in runtime.router.pattern_upstreams()]
     backends = [backend for backend in backends if "models" in backend.provider.apis]
     listings = [
@@ -68,11 +95,14 @@ async def _entries(call: Call, tasks: Tasks) -> dict[str, dict[str, Any]]:
     ]
     try:
         for backend, listing in zip(backends, await asyncio.gather(*listings), strict=True):
-            entries.update(_public(call, backend, principal, listing, entries))
+            if isinstance(listing, ProxyError):
+                failures[backend.name] = listing
+            else:
+                entries.update(_public(call, backend, principal, listing, entries))
     finally:
         for task in listings:
             task.cancel()
-    return entries
+    return entries, failures
 
 
 def _public(
@@ -96,8 +126,8 @@ def _entry(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "llm-stream-proxy"}
 
 
-async def _listing(backend: Backend, request_id: str) -> list[Any]:
-    """Return an upstream's own list; empty when it fails, for the others' sake."""
+async def _listing(backend: Backend, request_id: str) -> list[Any] | ProxyError:
+    """Return an upstream's own list, or why there is none: one that fails does not spoil the others' lists."""
     try:
         async with asyncio.timeout(LIST_TIMEOUT):
             wanted = Outgoing(
@@ -107,11 +137,27 @@ async def _listing(backend: Backend, request_id: str) -> list[Any]:
             try:
                 reader = BodyReader(LIST_LIMIT)
                 upstream.attach(reader)
-                end = await reader.end
+                return _listed(backend, upstream.head, reader.body if await reader.end in _CLEAN else None)
             finally:
                 upstream.close()
-        answer = orjson.loads(reader.body) if end is not BodyEnd.CUT and upstream.head.status == 200 else {}
-    except (ProxyError, TimeoutError, orjson.JSONDecodeError):
+    except ProxyError as failure:
+        return failure
+    except TimeoutError:
+        return UpstreamTimeout(f"no list of models within {LIST_TIMEOUT:g}s")
+
+
+def _listed(backend: Backend, head: ResponseHead, body: bytes | bytearray | None) -> list[Any]:
+    """Return what stands in a list; None for a *body* that broke off. Raises UpstreamError for what is no list."""
+    if head.status in _NO_LIST:
         return []
-    data = answer.get("data") if isinstance(answer, dict) else None
-    return data if isinstance(data, list) else []
+    if body is None:
+        raise UpstreamTruncated("the list of models broke off")
+    if backend.provider.refusal(head.status, head.fields, bytes(body)).reason == "credentials":
+        raise UpstreamCredentials(f"status {head.status} from {backend.name}")
+    if head.status != 200:
+        raise UpstreamError(f"status {head.status} for the list of models")
+    answer = read_json(bytes(body))
+    data = answer.get("data") if answer else None
+    if not isinstance(data, list):
+        raise UpstreamMalformed("the list of models is none")
+    return data

@@ -82,6 +82,19 @@ async def test_upstream_that_fails_does_not_spoil_the_list(upstream: Upstream, r
         assert (response.status, names(response)) == (200, ["gpt-alias", "gpt-oss", "o1"])
 
 
+async def test_refused_key_of_the_only_upstream_is_no_empty_list(upstream: Upstream) -> None:
+    models = [{"name": "*", "targets": [{"upstream": "a"}]}]
+    async with open_house(settings(upstream.url, models=models)) as house:
+        upstream.script(answer({"error": {"message": "Incorrect API key provided: sk-upstream-a"}}, 401))
+
+        response = await look(house, "/v1/models")
+
+        assert (response.status, response.json()["error"]["code"]) == (502, "upstream_credentials")
+        assert b"sk-upstream" not in response.body
+        record = (await house.records())[0]
+        assert (record["route"], record["outcome"], record["status"]) == ("models", "upstream_error", 502)
+
+
 async def test_upstream_that_hangs_does_not_hold_the_list_up(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "LIST_TIMEOUT", 0.2)
     async with Upstream() as second, open_house(with_models(upstream, second)) as house:

@@ -10,7 +10,15 @@ import pytest
 
 from proxy.auth import Principal
 from proxy.dialects import MESSAGES, PLAIN
-from proxy.errors import ModelNotFound
+from proxy.errors import (
+    ModelNotFound,
+    UpstreamCredentials,
+    UpstreamError,
+    UpstreamMalformed,
+    UpstreamReset,
+    UpstreamTimeout,
+    UpstreamTruncated,
+)
 from proxy.handler import catalogue
 from proxy.settings import Settings
 from proxy.tasks import Tasks
@@ -205,6 +213,56 @@ async def test_upstream_that_cannot_be_reached_leaves_the_rest_of_the_list(first
             answered = await look(it, tasks)
 
             assert names(answered) == ["o1", "gpt-alias", "gpt-oss"]
+
+
+ALL: list[dict[str, Any]] = [{"name": "*", "targets": [{"upstream": "a"}]}]
+
+
+@pytest.mark.parametrize(
+    ("reply", "failure"),
+    [
+        (answer({"error": {"message": "Incorrect API key provided"}}, 401), UpstreamCredentials),
+        (answer({"error": "busy"}, 503), UpstreamError),
+        (answer(b"<html>"), UpstreamMalformed),
+        (answer([1]), UpstreamMalformed),
+        (verbatim(Rst()), UpstreamReset),
+        (stream(b'{"data": []}', Rst()), UpstreamTruncated),
+        (stream(Hang()), UpstreamTimeout),
+    ],
+    ids=["401", "503", "HTML", "list", "RST", "reset", "silent"],
+)
+@pytest.mark.parametrize("wanted", [b"", b"gpt-4o"], ids=["all", "one"])
+async def test_failure_that_leaves_nothing_to_tell_is_told(
+    first: Upstream, tasks: Tasks, monkeypatch: pytest.MonkeyPatch, reply: Reply, failure: type[Exception], wanted: bytes
+) -> None:
+    """An empty list would say that all is well: the newcomer's key may be wrong."""
+    monkeypatch.setattr(catalogue, "LIST_TIMEOUT", 0.3)
+    first.script(reply)
+    async with asked(under=runtime(configured(first, models=ALL))) as it:
+        with pytest.raises(failure):
+            await look(it, tasks, wanted)
+
+        assert it.sent == b""
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_upstream_without_a_list_has_not_failed(first: Upstream, tasks: Tasks, status: int) -> None:
+    first.script(answer({"detail": "Not Found"}, status))
+    async with asked(under=runtime(configured(first, models=ALL))) as it:
+        answered = await look(it, tasks)
+
+        assert answered == {"object": "list", "data": []}
+
+
+@pytest.mark.parametrize(("wanted", "allowed"), [(b"gpt-4o", ("o1",)), (b"free/x", ("*",)), (b"o7", ("*",))])
+async def test_failure_of_an_upstream_that_a_model_does_not_lead_to_is_not_why_it_is_missing(
+    first: Upstream, second: Upstream, tasks: Tasks, wanted: bytes, allowed: tuple[str, ...]
+) -> None:
+    first.script(verbatim(Rst()))
+    second.script(listed())
+    async with asked(under=runtime(configured(first, second))) as it:
+        with pytest.raises(ModelNotFound):
+            await look(it, tasks, wanted, principal(*allowed))
 
 
 async def test_upstream_that_says_nothing_is_not_waited_for(
