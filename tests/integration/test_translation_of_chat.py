@@ -97,15 +97,19 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 def served(
-    backend: Backend, *urls: str, streaming: dict[str, str] | None = None, of_model: dict[str, Any] | None = None
+    backend: Backend, *urls: str, streaming: dict[str, str] | None = None, of_model: dict[str, Any] | None = None, **sections: Any
 ) -> Settings:
-    """Return settings in which upstreams of this kind at *urls*, in order, serve `gpt-*` under a name of their own."""
+    """Return settings in which upstreams of this kind at *urls*, in order, serve `gpt-*` under a name of their own.
+
+    *sections* are added as they are.
+    """
     place = "endpoint_url" if backend.kind["kind"] == "bedrock" else "base_url"
     names = [chr(ord("a") + index) for index in range(len(urls))]
     return settings(
         streaming={**CLOCKS, **(streaming or {})},
         upstreams={name: {**backend.kind, place: url} for name, url in zip(names, urls, strict=True)},
         models=[{"name": "gpt-*", "targets": [{"upstream": name, "model": MODEL} for name in names], **(of_model or {})}],
+        **sections,
     )
 
 

@@ -100,6 +100,9 @@ def test_the_first_sign_of_life_says_that_it_stands_and_then_hearts_beat() -> No
 
     assert keepalive.with_text("other").opening(1.0) == b": connected\n\n"
     assert keepalive.with_text("other").frame(None, id_seen=False, wall=1.5) == b": heartbeat 1500\n\n"
+    own = dialect(keepalive_text="still here {unix_ms}").keepalive()
+    assert own is not None
+    assert own.frame(None, id_seen=False, wall=1.5) == b": still here 1500\n\n"
     assert dialect(events="ndjson").stream_framing is Framing.LINES
     lines = dialect(events="ndjson").keepalive()
     assert lines is not None
