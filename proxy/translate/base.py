@@ -113,10 +113,14 @@ class Translated:
 
 
 class Translator(abc.ABC):
-    """One pair of APIs. Holds no state of a request."""
+    """One pair of APIs. Holds no state of a request.
+
+    `names` says what the source calls a parameter that the target calls otherwise, for the errors of whoever reads it there.
+    """
 
     source: str
     target: str
+    names: ClassVar[Mapping[str, str]] = {}
 
     @abc.abstractmethod
     def request(self, source: Source) -> Translated:

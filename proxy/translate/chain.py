@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from proxy.dialects.body import read_object
+from proxy.errors import BadRequest
 from proxy.translate.base import Back, EventTranslator, Source, Translated, Translator
 
 
@@ -20,19 +23,21 @@ class Chain(Translator):
 
     def request(self, source: Source) -> Translated:
         middle = self._near.request(source)
-        asked = self._far.request(
-            Source(
-                values=read_object(middle.body).values,  # half a surrogate pair is in it as the client wrote it
-                model=source.model,
-                stream=source.stream,
-                request_id=source.request_id,
-                now=source.now,
-                drop_params=source.drop_params,
-                cost=source.cost,
-            )
-        )
+        # half a surrogate pair is in it as the client wrote it
+        values = read_object(middle.body).values
+        try:
+            asked = self._far.request(replace(source, values=values))
+        except BadRequest as error:
+            raise self._as_asked(error) from error
         back = ChainedBack(middle.back, asked.back)
         return Translated(path=asked.path, query=asked.query, headers=asked.headers, body=asked.body, back=back)
+
+    def _as_asked(self, error: BadRequest) -> BadRequest:
+        """Return *error* with the name under which the client knows the parameter."""
+        name = self._near.names.get(error.param or "")
+        if name is None:
+            return error
+        return type(error)(error.public.replace(f"'{error.param}'", f"'{name}'"), detail=error.detail, param=name)
 
 
 class ChainedBack(Back):

@@ -8,7 +8,8 @@ a begun answer            has none either: chat begins a new one
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from proxy.translate.base import Source, Translated, Translator
 from proxy.translate.chat_as_messages import ChatAsMessages
@@ -24,6 +25,14 @@ class MessagesAsChat(Translator):
 
     source = "messages"
     target = "chat"
+    names: ClassVar[Mapping[str, str]] = {
+        "max_completion_tokens": "max_tokens",
+        "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+        "reasoning_effort": "thinking",
+        "response_format": "output_config.format",
+        "stop": "stop_sequences",
+        "user": "metadata.user_id",
+    }
 
     def request(self, source: Source) -> Translated:
         asked = read_messages_request(source)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from proxy.translate.base import Source, Translated, Translator
 from proxy.translate.chat_as_responses import ChatAsResponses
@@ -17,6 +18,13 @@ class ResponsesAsChat(Translator):
 
     source = "responses"
     target = "chat"
+    names: ClassVar[Mapping[str, str]] = {
+        "messages": "input",
+        "max_tokens": "max_output_tokens",
+        "max_completion_tokens": "max_output_tokens",
+        "reasoning_effort": "reasoning.effort",
+        "response_format": "text.format",
+    }
 
     def request(self, source: Source) -> Translated:
         asked = read_responses_request(source)

@@ -8,13 +8,16 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, Untranslatable
 from proxy.exchange import Usage
 from proxy.translate.base import Back, EventTranslator, Source, Translated, Translator
 from proxy.translate.chain import Chain
+from proxy.translate.chat_to_gemini import ChatToGemini
 from proxy.translate.chat_to_messages import ChatToMessages
+from proxy.translate.messages_as_chat import MessagesAsChat
 from proxy.translate.responses_as_chat import ResponsesAsChat
 from tests.support import claude
+from tests.unit.translate import messages_asking as messages
 from tests.unit.translate import responses_asking as responses
 
 SOURCE: Final = Source(values={"a": 1}, model="m", stream=True, request_id="r1", now=7, drop_params=True)
@@ -116,6 +119,33 @@ def test_what_is_nested_too_deeply_on_the_way_is_the_clients_fault() -> None:
 
     with pytest.raises(BadRequest, match="nested too deeply"):
         BY_WAY_OF_CHAT.request(deep)
+
+
+def test_what_cannot_be_carried_is_named_as_the_client_knows_it() -> None:
+    as_json = responses.source(text={"format": {"type": "json_object"}})
+
+    with pytest.raises(Untranslatable) as refused:
+        BY_WAY_OF_CHAT.request(as_json)
+
+    assert refused.value.param == "text.format"
+    assert refused.value.public == "The parameter 'text.format' must come with a schema for this model's backend."
+
+
+def test_what_is_called_the_same_in_both_keeps_its_name() -> None:
+    with pytest.raises(BadRequest) as refused:
+        BY_WAY_OF_CHAT.request(responses.source(temperature=9))
+
+    assert refused.value.param == "temperature"
+
+
+def test_one_call_at_a_time_is_named_as_a_client_of_anthropics_knows_it() -> None:
+    choice = {"type": "any", "disable_parallel_tool_use": True}
+    asked = messages.source(tools=[messages.WEATHER], tool_choice=choice)
+
+    with pytest.raises(Untranslatable) as refused:
+        Chain(MessagesAsChat(), ChatToGemini()).request(asked)
+
+    assert refused.value.param == "tool_choice.disable_parallel_tool_use"
 
 
 def test_a_reason_to_stop_without_the_upstreams_last_event_is_no_end_in_any_api() -> None:
