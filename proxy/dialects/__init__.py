@@ -5,6 +5,7 @@ from __future__ import annotations
 from proxy.dialects.endpoints import (
     CHAT,
     COMPLETIONS,
+    CONVERSE,
     COUNT_TOKENS,
     EMBEDDINGS,
     ENDPOINTS,
@@ -19,6 +20,7 @@ from proxy.dialects.endpoints import (
 __all__ = [
     "CHAT",
     "COMPLETIONS",
+    "CONVERSE",
     "COUNT_TOKENS",
     "EMBEDDINGS",
     "ENDPOINTS",

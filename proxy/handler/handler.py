@@ -27,6 +27,7 @@ from proxy.errors import (
     InternalError,
     NotFound,
     ProxyError,
+    RequestError,
     Stopped,
     UnsupportedMedia,
 )
@@ -148,7 +149,7 @@ class Handler:
             if allowed is not None:
                 call.exchange.status = 204
                 return call.downstream.answer(204, allowed, b"")
-        match = runtime.surface.match(call.method, call.path)
+        match = self._match(call)
         call.dialect = catalogue.dialect(call) if match.page == "models" else match.dialect
         call.exchange.route, call.exchange.dialect = match.route, call.dialect.name
         if match.page == "health":
@@ -160,6 +161,14 @@ class Handler:
             await self._authenticate(call)
         call.query = query
         return await (self._model(call, match) if match.page == "model" else self._page(call, match))
+
+    def _match(self, call: Call) -> Match:
+        surface = call.runtime.surface
+        try:
+            return surface.match(call.method, call.path)
+        except RequestError:
+            call.dialect = surface.words(call.path, call.dialect)
+            raise
 
     def _health(self, call: Call) -> Sent:
         """Answer a load balancer, but not on an old connection of a process that cannot be reached by new ones.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from proxy.dialects import ENDPOINTS, PLAIN, Endpoint
+from proxy.dialects import CONVERSE, ENDPOINTS, GEMINI, MESSAGES, PLAIN, Endpoint
 from proxy.dialects.base import Dialect
 from proxy.errors import MethodNotAllowed, NotFound
 
@@ -17,6 +17,9 @@ MODELS: Final = (b"/v1/models", b"/openai/v1/models")  # the second is Azure's
 STREAMS: Final = b"/streams/"
 DEPARTURES: Final = b"/test/departures/"
 TICKETS: Final = b"/auth/tickets"
+
+# Whose clients ask there, also for what is not served: they should be able to read why they get none.
+_WORDS: Final = ((b"/v1/messages", MESSAGES), (b"/v1beta/", GEMINI), (b"/model/", CONVERSE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,10 @@ class Surface:
         if allowed:
             raise MethodNotAllowed(tuple(sorted({other.decode() for other in allowed})))
         raise NotFound
+
+    def words(self, path: bytes, otherwise: Dialect) -> Dialect:
+        """Return in whose words it is told that *path* stands for nothing, or not with this method."""
+        return next((dialect for prefix, dialect in _WORDS if path.startswith(prefix)), otherwise)
 
     def _by_pattern(self, method: bytes, path: bytes) -> Match | None:
         for served, pattern, match in self._patterns:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -421,3 +422,24 @@ async def test_client_that_leaves_the_test_stream_ends_it(upstream: Upstream) ->
             await response.read_until(b"tick")
 
         assert (await house.records())[0]["outcome"] == "client_gone"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "told"),
+    [
+        ("GET", "/v1/messages/batches", 404, lambda answer: answer["type"] == "error" and answer["error"]["message"]),
+        ("GET", "/v1/messages", 405, lambda answer: answer["type"] == "error" and answer["error"]["message"]),
+        ("GET", "/v1beta/models", 404, lambda answer: answer["error"]["status"] == "NOT_FOUND" and answer["error"]["message"]),
+        ("POST", "/model/x/apply", 404, lambda answer: answer["message"]),
+        ("POST", "/v1/files", 404, lambda answer: answer["error"]["message"]),
+    ],
+)
+async def test_what_is_not_served_is_told_in_the_callers_dialect(
+    upstream: Upstream, method: str, path: str, status: int, told: Callable[[Any], Any]
+) -> None:
+    async with open_house(settings(upstream.url)) as house:
+        response = await look(house, path, method=method)
+
+        assert response.status == status
+        assert told(response.json())
+        assert (await house.records())[0]["outcome"] == "rejected_request"

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.dialects import CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, GEMINI_STREAM, PLAIN, RESPONSES, Endpoint
+from proxy.dialects import (
+    CHAT,
+    COMPLETIONS,
+    CONVERSE,
+    EMBEDDINGS,
+    GEMINI,
+    GEMINI_STREAM,
+    MESSAGES,
+    PLAIN,
+    RESPONSES,
+    Endpoint,
+)
 from proxy.dialects.base import Dialect
 from proxy.errors import MethodNotAllowed, NotFound
 from proxy.handler.surface import Match, Surface
@@ -238,3 +249,17 @@ def test_verb_behind_a_model_s_name_is_for_post_and_the_lists_stay(models: bytes
 def test_what_is_not_served_of_others_apis_is_not_found(path: bytes) -> None:
     with pytest.raises(NotFound):
         Surface().match(b"POST", path)
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect"),
+    [
+        (b"/v1/messages/batches", MESSAGES),
+        (b"/v1beta/files", GEMINI),
+        (b"/model/x/apply", CONVERSE),
+        (b"/v1/files", CHAT),
+        (b"/", CHAT),
+    ],
+)
+def test_what_is_not_served_is_told_in_the_words_of_whose_clients_ask_there(path: bytes, dialect: Dialect) -> None:
+    assert Surface().words(path, CHAT) is dialect
