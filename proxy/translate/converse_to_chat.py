@@ -99,6 +99,10 @@ class ConverseEvents(EventTranslator):
             return broken
         return self._stream.tell_usage(self.usage) + self._stream.end()
 
+    @property
+    def unfinished(self) -> bool:
+        return not self._stream.over  # half a frame may follow the reason to stop
+
     def _frame(self, frame: bytes) -> bytes:
         if self._stream.over:
             return b""

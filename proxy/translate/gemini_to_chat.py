@@ -117,6 +117,10 @@ class GeminiEvents(EventTranslator):
             return failed
         return stream.tell_usage(self.usage) + stream.end()
 
+    @property
+    def unfinished(self) -> bool:
+        return not self._stream.over  # half an event may follow the reason to stop
+
     def _block(self, block: bytes) -> bytes:
         event = parse(block)
         return self._failed(told_error(block)) if event is None else self._event(event.data)

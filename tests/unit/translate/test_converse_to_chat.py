@@ -303,3 +303,14 @@ def test_an_error_answer_has_openais_status_and_form() -> None:
 
     assert status == 502
     assert orjson.loads(body)["error"]["message"] == "The model failed."
+
+
+@pytest.mark.parametrize(("behind", "unfinished"), [(b"", False), (STOP[:20], True)], ids=["nothing", "half a frame"])
+def test_half_a_frame_behind_the_reason_to_stop_is_no_end(behind: bytes, unfinished: bool) -> None:
+    events = back().events()
+
+    events.feed(START + text("a") + STOP + behind)
+    last = events.end(clean=True)
+
+    assert events.unfinished is unfinished
+    assert (last == b"") is unfinished

@@ -302,3 +302,14 @@ def test_an_error_answer_has_openais_form() -> None:
 
     assert status == 400
     assert orjson.loads(body)["error"]["message"] == "Bad."
+
+
+@pytest.mark.parametrize(("behind", "unfinished"), [(b"", False), (event(STOP)[:20], True)], ids=["nothing", "half an event"])
+def test_half_an_event_behind_the_reason_to_stop_is_no_end(behind: bytes, unfinished: bool) -> None:
+    events = back().events()
+
+    events.feed(event(STOP) + behind)
+    last = events.end(clean=True)
+
+    assert events.unfinished is unfinished
+    assert (last == b"") is unfinished
