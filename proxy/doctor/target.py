@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 STREAM: Final = "/test/stream"
 DEPARTURES: Final = "/test/departures/"
@@ -24,7 +24,7 @@ class Target:
 
     def departure(self, request_id: str) -> str:
         """Return where it is told whether this stream's client has left."""
-        return f"{self.base}{DEPARTURES}{request_id}"
+        return f"{self.base}{DEPARTURES}{quote(request_id, safe='')}"
 
 
 def parse(text: str, *, foreign: bool = False) -> Target:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from proxy.doctor.arrivals import Seen
 from proxy.doctor.hop import accepting, refusal
 from proxy.doctor.listening import Patience, listen
+from proxy.doctor.paint import duration
 from proxy.doctor.rules import Fix, Symptom, fix
 from proxy.doctor.target import Target
 from proxy.doctor.wire import Ask, Unreachable, Wire
+
+SLACK: Final = 300.0  # seconds that a probe may take longer than it says: large bodies on a slow line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +73,12 @@ class Probe(Protocol):
 
 
 async def asked(probe: Probe, desk: Desk) -> Finding:
-    """Run *probe*; a hop that cannot be asked is a finding too."""
+    """Run *probe*; a hop that cannot be asked is a finding too, and one that keeps it waiting."""
+    limit = probe.seconds + SLACK
     try:
-        return await probe.run(desk)
+        async with asyncio.timeout(limit):
+            return await probe.run(desk)
+    except TimeoutError:
+        return Finding(probe=probe.name, ok=False, said=f"there was no end to it, and it was given up after {duration(limit)}")
     except Unreachable as exc:
         return Finding(probe=probe.name, ok=False, said=str(exc))

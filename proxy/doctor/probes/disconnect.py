@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -13,12 +13,20 @@ from proxy.doctor.listening import Patience, listen
 from proxy.doctor.paint import duration
 from proxy.doctor.probes.base import Desk, Finding
 from proxy.doctor.rules import Symptom
-from proxy.doctor.wire import Ask, Unreachable
+from proxy.doctor.wire import Answer, Ask, Unreachable
 
 POLL: Final = 0.1  # seconds between two questions whether it was noticed
 WITHIN: Final = 5.0  # seconds in which it should be
 LARGEST: Final = 65536  # bytes of what is told
+ANSWER: Final = 10.0  # seconds in which it must be told
 FIRST: Final = 3.0  # seconds for the first event
+
+
+class Told(NamedTuple):
+    """What the proxy says of a stream: whether its client has left, and how many seconds ago it ended."""
+
+    left: bool
+    ago: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +69,8 @@ class Disconnect:
             now = desk.clock()
             if told is None:
                 return None
-            if told["state"] == "left":
-                return max(0.0, now - left - float(told["ago_ms"]) / 1000)
+            if told.left:
+                return max(0.0, now - left - told.ago)
             if now - left >= self.within:
                 return -1.0
             await asyncio.sleep(POLL)
@@ -79,15 +87,32 @@ class Disconnect:
         return str(seen.told.get("id", request_id))  # who stands before the proxy may have given it another one
 
 
-async def _told(desk: Desk, request_id: str) -> dict[str, Any] | None:
-    async with desk.wire.open(Ask(url=desk.target.departure(request_id)), within=10) as answer:
+async def _told(desk: Desk, request_id: str) -> Told | None:
+    """Ask what became of a stream; None: what came back in time is not the proxy's word."""
+    async with desk.wire.open(Ask(url=desk.target.departure(request_id)), within=ANSWER) as answer:
         if answer.status != 200:
             return None
-        body = b""
-        while len(body) < LARGEST and (piece := await answer.piece()):
-            body += piece
+        try:
+            async with asyncio.timeout(ANSWER):
+                return read_told(await _whole(answer))
+        except TimeoutError:
+            return None
+
+
+async def _whole(answer: Answer) -> bytes:
+    body = b""
+    while len(body) < LARGEST and (piece := await answer.piece()):
+        body += piece
+    return body
+
+
+def read_told(body: bytes) -> Told | None:
+    """Read the proxy's word; None where these bytes are not that."""
     try:
         told = orjson.loads(body)
     except ValueError:
         return None
-    return told if isinstance(told, dict) and "state" in told and "ago_ms" in told else None
+    match told:
+        case {"state": str(state), "ago_ms": int() | float() as ago} if not isinstance(ago, bool):
+            return Told(state == "left", ago / 1000)
+    return None

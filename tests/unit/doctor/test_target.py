@@ -26,6 +26,10 @@ def test_base_is_what_the_paths_are_added_to(text: str, base: str) -> None:
     assert target.departure("r1") == f"{base}/test/departures/r1"
 
 
+def test_id_that_a_server_has_given_leads_to_no_other_path() -> None:
+    assert Target("http://a").departure("../x?y\r\nz") == "http://a/test/departures/..%2Fx%3Fy%0D%0Az"
+
+
 def test_foreign_stream_is_asked_as_it_is() -> None:
     target = parse("https://api.example.com/v1/chat?x=%2F#part", foreign=True)
 

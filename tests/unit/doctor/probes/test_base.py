@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from proxy.doctor.listening import Patience
+from proxy.doctor.probes import base
 from proxy.doctor.probes.base import Desk, Finding, asked
 from proxy.doctor.rules import Symptom
 from proxy.doctor.wire import Unreachable
@@ -19,6 +22,15 @@ class Broken:
 
     async def run(self, desk: Desk) -> Finding:
         raise Unreachable("nothing listens there")
+
+
+class Endless:
+    name = "endless"
+    seconds = 0.0
+
+    async def run(self, desk: Desk) -> Finding:
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 async def test_stream_is_asked_for_with_query_and_headers(house: House) -> None:
@@ -40,6 +52,15 @@ async def test_what_is_no_stream_cannot_be_listened_to() -> None:
 async def test_hop_that_cannot_be_asked_is_a_finding() -> None:
     async with desk("http://127.0.0.1:1") as it:
         assert await asked(Broken(), it) == Finding(probe="broken", ok=False, said="nothing listens there")
+
+
+async def test_probe_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "SLACK", 0.05)
+
+    async with desk("http://127.0.0.1:1") as it, asyncio.timeout(10):
+        finding = await asked(Endless(), it)
+
+    assert (finding.ok, finding.said) == (False, "there was no end to it, and it was given up after 50 ms")
 
 
 async def test_mend_is_that_of_the_outermost_product() -> None:

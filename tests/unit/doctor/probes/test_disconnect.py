@@ -86,9 +86,28 @@ async def test_proxy_that_knows_nothing_of_the_stream_cannot_tell() -> None:
     assert "cannot be told" in finding.said
 
 
-@pytest.mark.parametrize("body", [b"[]", b"<p>", b"{}"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b"<p>",
+        b"{}",
+        b'{"state":"left","ago_ms":"abc"}',
+        b'{"state":"left","ago_ms":null}',
+        b'{"state":"left","ago_ms":true}',
+        b'{"state":1,"ago_ms":1}',
+    ],
+)
 async def test_answer_that_is_not_ours_tells_nothing(body: bytes) -> None:
     async with serving(HEAD + b"\r\n" + tick(1) + DONE, HEAD + b"\r\n" + body, in_turn=True) as server, desk(server.url) as it:
+        assert (await Disconnect().run(it)).ok is None
+
+
+async def test_answer_whose_body_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disconnect, "ANSWER", 0.2)
+    said = (HEAD + b"\r\n" + tick(1) + DONE, HEAD + b"Content-Length: 9\r\n\r\n{")
+
+    async with serving(*said, in_turn=True, stay=True) as server, desk(server.url) as it, asyncio.timeout(10):
         assert (await Disconnect().run(it)).ok is None
 
 
