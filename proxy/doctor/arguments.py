@@ -84,7 +84,7 @@ def _numbers(text: str) -> tuple[float, ...]:
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError as exc:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers such as 1,2; write URLs before the flags") from exc
+        raise argparse.ArgumentTypeError("that is no list of numbers such as 1,2; write URLs before the flags") from exc
     if not all(0 < value <= 600 for value in values):
         raise argparse.ArgumentTypeError("each number must be above 0, and 600 at most")
     return values

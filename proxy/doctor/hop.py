@@ -8,7 +8,7 @@ from typing import Final
 from proxy.doctor.arrivals import Seen
 from proxy.doctor.fingerprints import EVENTS, LINES, media_type, products
 from proxy.doctor.listening import Patience, listen
-from proxy.doctor.target import Target
+from proxy.doctor.target import Target, shown
 from proxy.doctor.verdicts import Kind, Verdict, judge
 from proxy.doctor.wire import Answer, Ask, Unreachable, Wire
 
@@ -53,7 +53,7 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One hop, and how the stream came through it; `seen` is None where there was no answer at all."""
+    """One hop, and how the stream came through it; `seen` is None where there was no answer at all. `url` is as people may see it."""
 
     url: str
     verdict: Verdict
@@ -75,10 +75,10 @@ async def examine(wire: Wire, target: Target, course: Course, ask: Ask | None = 
             patience = Patience(silence=longest, whole=longest)
             seen = await listen(answer, _NOT_AT_ALL if reason else patience, expected=None if target.foreign else course.count)
     except Unreachable as exc:
-        return Hop(target.base, Verdict(kind=Kind.REFUSED, reason=str(exc)))
+        return Hop(target.shown, Verdict(kind=Kind.REFUSED, reason=str(exc)))
     if reason:
-        return Hop(target.base, Verdict(kind=Kind.REFUSED, reason=reason), seen)
-    return Hop(target.base, judge(seen), seen)
+        return Hop(target.shown, Verdict(kind=Kind.REFUSED, reason=reason), seen)
+    return Hop(target.shown, judge(seen), seen)
 
 
 def accepting(*codings: str) -> dict[str, str]:
@@ -90,7 +90,7 @@ def refusal(answer: Answer) -> str:
     """Say why an answer is no stream; empty: it is one."""
     status, kind = answer.status, media_type(answer.headers)
     if 300 <= status < 400:
-        place = answer.headers.get("location", "somewhere else")
+        place = shown(answer.headers.get("location", "somewhere else"))
         return f"it answers with a redirect ({status}) to {place}: give that address, if it is yours"
     if status != 200:
         return f"{_STATUS.get(status, 'it refuses')} (status {status})"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 STREAM: Final = "/test/stream"
 DEPARTURES: Final = "/test/departures/"
+MASK: Final = "***"
 _SCHEMES: Final = ("http", "https")
+_USERINFO: Final = re.compile(r"^([^/?#]*//)?[^/?#]*@")
+_ALL_TO_THE_LAST_AT: Final = re.compile(r"^([^/?#]*//)?.*@", re.DOTALL)  # what is no URL may have a password with any character
+_VALUE: Final = re.compile(r"(?<==)[^&;]+|(?<![^&;])[^=&;]+(?![^&;])")  # behind its name, or all there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,14 @@ class Target:
 
     base: str
     foreign: bool = False
+
+    def __repr__(self) -> str:
+        return f"Target({self.shown!r}, foreign={self.foreign})"
+
+    @property
+    def shown(self) -> str:
+        """Its URL as people may see it."""
+        return shown(self.base)
 
     def stream(self, **query: str | float) -> str:
         """Return the URL of the test stream with this query, or the foreign stream as it is."""
@@ -29,29 +42,36 @@ class Target:
 
 def parse(text: str, *, foreign: bool = False) -> Target:
     """Read a URL. Raises ValueError with a sentence that says what is wrong."""
-    parts = _split(text if "://" in text else f"http://{text}")
-    if parts.scheme not in _SCHEMES:
-        raise ValueError(f"{text}: only http and https can be asked")
-    if not parts.hostname:
-        raise ValueError(f"{text}: there is no host in it")
+    named = shown(_ALL_TO_THE_LAST_AT.sub(r"\1", text))
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(f"{named!r}: a URL has printable ASCII characters only")
+    parts = _split(text if "://" in text else f"http://{text}", named)
     if parts.username is not None or parts.password is not None:
         raise ValueError("a URL must hold no credential: use --key, or LLM_PROXY_KEY")
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(f"{text!r}: a URL has printable ASCII characters only")
+    if parts.scheme not in _SCHEMES:
+        raise ValueError(f"{named}: only http and https can be asked")
+    if not parts.hostname:
+        raise ValueError(f"{named}: there is no host in it")
     if foreign:
         return Target(parts._replace(fragment="").geturl(), foreign=True)
     if parts.query:
-        raise ValueError(f"{text}: the base URL is wanted, without a query (or add --url-is-stream)")
+        raise ValueError(f"{named}: the base URL is wanted, without a query (or add --url-is-stream)")
     path = parts.path.rstrip("/").removesuffix(STREAM)
     return Target(f"{parts.scheme}://{parts.netloc}{path}")
 
 
-def _split(text: str) -> SplitResult:
+def shown(url: str) -> str:
+    """Return *url*, whatever it is, as people may see it: without userinfo and fragment, and with no value of its query."""
+    place, mark, query = _USERINFO.sub(r"\1", url).partition("#")[0].partition("?")
+    return place + mark + _VALUE.sub(MASK, query)
+
+
+def _split(text: str, named: str) -> SplitResult:
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as exc:
-        raise ValueError(f"{text}: this is no URL") from exc
+        raise ValueError(f"{named}: this is no URL") from exc
     if port == 0:
-        raise ValueError(f"{text}: nothing listens on port 0")
+        raise ValueError(f"{named}: nothing listens on port 0")
     return parts

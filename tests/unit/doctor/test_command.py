@@ -146,6 +146,15 @@ def test_hop_that_does_not_stream_is_exit_code_1(capsys: Capture) -> None:
     assert "REFUSED  nothing listens there" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("json_or_not", [(), ("--json",)])
+def test_secrets_in_a_url_are_not_printed(json_or_not: tuple[str, ...], capsys: Capture) -> None:
+    command.run(parsed(f"{nowhere()}/v1?access_token=secret", "--url-is-stream", *json_or_not), {})
+
+    said = capsys.readouterr()
+    assert "/v1?access_token=***" in said.out
+    assert "secret" not in said.out + said.err
+
+
 def test_json_is_all_that_is_printed_with_json(capsys: Capture) -> None:
     code = command.run(parsed(nowhere(), "--json"), {"FORCE_COLOR": "1"})
 

@@ -43,8 +43,8 @@ async def test_stream_that_lacks_events_is_cut() -> None:
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "it cannot reach what stands behind it (status 502)"),
         (b"HTTP/1.1 418 Teapot\r\n\r\n", "it refuses (status 418)"),
         (
-            b"HTTP/1.1 301 Moved\r\nLocation: https://x.example/\r\n\r\n",
-            "it answers with a redirect (301) to https://x.example/: give that address, if it is yours",
+            b"HTTP/1.1 301 Moved\r\nLocation: https://me:secret@x.example/?token=secret\r\n\r\n",
+            "it answers with a redirect (301) to https://x.example/?token=***: give that address, if it is yours",
         ),
         (
             b"HTTP/1.1 307 Temporary\r\n\r\n",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from proxy.doctor.target import Target, parse
+from proxy.doctor.target import Target, parse, shown
 
 
 @pytest.mark.parametrize(
@@ -52,10 +54,37 @@ def test_foreign_stream_is_asked_as_it_is() -> None:
         ("http://x/ y", "printable"),
         ("http://x/?count=3", "without a query"),
         ("", "no host"),
+        ("ftp://me:secret@x", "no credential"),
+        ("http://me:secret@x:port", "http://x:port: this is no URL"),
+        ("http://me:se/secret@x", "http://x: this is no URL"),
+        ("http://me:se?secret@x", "http://x: this is no URL"),
+        ("http://me:se#secret@x", "http://x: this is no URL"),
+        ("me:secret@[::1", "no URL"),
+        ("http://me:secret @x", "'http://x': a URL has printable"),
+        ("http://x/?access_token=secret", "http://x/?access_token=***: the base URL is wanted"),
+        ("ftp://x/?secret", "ftp://x/?***: only http and https"),
+        ("ftp://x#secret", "ftp://x: only http and https"),
     ],
 )
 def test_wrong_address_is_refused_in_one_sentence(text: str, says: str) -> None:
-    with pytest.raises(ValueError, match=says) as refused:
+    with pytest.raises(ValueError, match=re.escape(says)) as refused:
         parse(text)
 
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("https://x.example:8443/v1/a@b", "https://x.example:8443/v1/a@b"),
+        ("https://me:secret@x/v1", "https://x/v1"),
+        ("//me:secret@x/v1", "//x/v1"),
+        ("/next?a=secret", "/next?a=***"),
+        ("http://x/?a=secret&b=&c=se=cret;secret#secret", "http://x/?a=***&b=&c=***;***"),
+        ("http://x/?a=secret@x", "http://x/?a=***"),
+    ],
+)
+def test_url_is_shown_without_what_may_be_secret(url: str, seen: str) -> None:
+    assert shown(url) == seen
+    assert Target(url).shown == seen
+    assert "secret" not in repr(Target(url))
