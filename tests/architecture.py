@@ -292,12 +292,14 @@ def foreign_private_reads(this: Module, own: set[str]) -> Iterator[tuple[str, in
 
 
 def foreign_privates(modules: list[Module]) -> Iterator[str]:
+    own: dict[str, set[str]] = {}  # by room
+    for this in modules:
+        own.setdefault(this.room, set()).update(private_names(this))
     for this in modules:
         if PRIVATE_MARK in this.source and this.path != PRIVATE_FILE:
             yield f"{this.path}: only {PRIVATE_FILE} may carry '{PRIVATE_MARK}'"
-        own = set[str]().union(*(private_names(other) for other in modules if other.room == this.room))
         lines = this.source.splitlines()
-        for name, line in foreign_private_reads(this, own):
+        for name, line in foreign_private_reads(this, own[this.room]):
             reason = "".join(lines[max(line - 2, 0) : line])  # on the line itself, or above it
             if this.path != PRIVATE_FILE or PRIVATE_MARK not in reason:
                 yield f"{this.path}:{line}: {name} is private to a library, and no '{PRIVATE_MARK}' gives the reason"
