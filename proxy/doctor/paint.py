@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, TextIO
 
+from proxy.logs.formats import printable
+
 LEVELS: Final = "▁▂▃▄▅▆▇█"
+LONGEST: Final = 200  # characters of what a server has sent
 GOOD, WARN, BAD = "✓", "⚠", "✗"
 
 
@@ -63,5 +66,5 @@ def duration(seconds: float) -> str:
 
 
 def clean(text: str) -> str:
-    """Return what a server has sent without what a terminal would obey."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)[:200]
+    """Return what a server has sent, with everything escaped that a terminal would obey."""
+    return printable(text, LONGEST)

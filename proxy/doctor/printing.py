@@ -63,7 +63,7 @@ def _times(seen: Seen) -> str:
 
 def _path(seen: Seen) -> str:
     told = seen.told.get("http")
-    beyond = f"the proxy saw HTTP/{told}" if isinstance(told, str) and told != seen.version else ""
+    beyond = f"the proxy saw HTTP/{clean(told)}" if isinstance(told, str) and told != seen.version else ""
     coding = f"compressed ({clean(seen.encoding)})" if seen.encoding else "not compressed"
     offered = "" if seen.h2 is None else "HTTP/2 offered" if seen.h2 else "no HTTP/2"
     return " · ".join(filter(None, [f"HTTP/{seen.version}", offered, seen.tls or "no TLS", beyond, coding]))

@@ -70,5 +70,5 @@ def test_duration_is_said_as_people_do(seconds: float, words: str) -> None:
 
 
 def test_nothing_that_a_server_sends_reaches_the_terminal_as_a_command() -> None:
-    assert clean("a\x1b[2Jb") == "a\N{REPLACEMENT CHARACTER}[2Jb"
+    assert clean("a\x1b[2Jb\x07\x9b\u202e") == r"a\x1b[2Jb\x07\x9b\u202e"
     assert len(clean("x" * 999)) == 200

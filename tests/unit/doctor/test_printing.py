@@ -80,8 +80,17 @@ def test_stream_without_an_event_says_so() -> None:
     assert "no event" in text(hop(times=[], end=End.BROKEN, expected=4))
 
 
-def test_what_a_server_sends_is_no_command_to_the_terminal() -> None:
-    assert "\x1b" not in text(hop(headers=through("\x1b[2Jnginx")))
+@pytest.mark.parametrize("command", ["\x1b[2J", "\x9b2J", "\x07", "\x7f", "\u202e"])
+def test_what_a_server_sends_is_no_command_to_the_terminal(command: str) -> None:
+    refused = Hop("http://c", Verdict(kind=Kind.REFUSED, reason=f"a redirect to {command}"))
+    finding = Finding(probe="post", ok=False, said=f"a redirect to {command}")
+    sent = {"content-encoding": command, "via": command}
+
+    said = text(hop(headers=through(command, **sent), told={"n": 1, "http": command}))
+
+    assert command.encode("unicode_escape").decode() in said
+    assert command not in said
+    assert command not in text(refused) + closing(refused) + "".join(finding_lines(refused, [finding], PLAIN))
 
 
 def test_good_end_is_said_in_one_line() -> None:
