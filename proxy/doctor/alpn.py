@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 PROTOCOLS: Final = ("h2", "http/1.1")
-_WITHIN: Final = 10.0
+WITHIN: Final = 10.0  # seconds for the handshake
 
 
 async def offers_h2(url: str, tls: ssl.SSLContext) -> bool | None:
@@ -21,7 +21,7 @@ async def offers_h2(url: str, tls: ssl.SSLContext) -> bool | None:
         return None
     tls.set_alpn_protocols(PROTOCOLS)
     try:
-        async with asyncio.timeout(_WITHIN):
+        async with asyncio.timeout(WITHIN):
             _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=tls)
     except (OSError, TimeoutError):
         return None

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
 
 from proxy.doctor.arrivals import End, Piece, Seen
 from proxy.doctor.fingerprints import LINES, media_type
 from proxy.doctor.reading import Reader
 from proxy.doctor.wire import Answer, Unreachable
-
-LARGEST: Final = 64 << 20  # bytes that are read of one answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +50,6 @@ class _Ear:
         self._answer = answer
         self._enough = enough
         self._patience = patience
-        self._size = 0
         coding = answer.headers.get("content-encoding", "").lower().replace("identity", "")
         self.reader = Reader(coding, lines=media_type(answer.headers) in LINES)
         self.pieces: list[Piece] = []
@@ -83,6 +79,5 @@ class _Ear:
         """Take a piece; tells whether more is wanted."""
         at = self._answer.now
         self.pieces.append(Piece(at, len(data)))
-        self._size += len(data)
         self.reader.feed(data, at)
-        return self._size < LARGEST and (self._enough is None or len(self.reader.arrivals) < self._enough)
+        return not self.reader.full and (self._enough is None or len(self.reader.arrivals) < self._enough)

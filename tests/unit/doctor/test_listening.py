@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.doctor import listening
+from proxy.doctor import reading
 from proxy.doctor.arrivals import End, Seen
 from proxy.doctor.listening import Patience, listen
 from tests.unit.doctor.serving import DONE, HEAD, answering, tick
@@ -48,9 +48,10 @@ async def test_stream_that_never_ends_is_left_in_time() -> None:
 
 
 async def test_stream_that_is_too_large_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "LARGEST", 100)
+    monkeypatch.setattr(reading, "LARGEST", 100)
+    patience = Patience(silence=1.0, whole=60.0)  # who goes on listening hears silence
 
-    assert (await heard(HEAD + b"\r\n" + b"x" * 200, stay=True, patience=Patience(silence=5, whole=5))).end is End.ENDLESS
+    assert (await heard(HEAD + b"\r\n" + b"x" * 200, stay=True, patience=patience)).end is End.ENDLESS
 
 
 async def test_events_that_cannot_be_read_are_not_expected() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
 
 import pytest
 
+from proxy.doctor import reading
 from proxy.doctor.arrivals import Arrival
 from proxy.doctor.reading import Reader
 
@@ -73,6 +75,36 @@ def test_compressed_events_are_read(coding: str, packed: bytes) -> None:
     assert reader.done
 
 
+@pytest.mark.parametrize("lines", [False, True])
+def test_little_that_stands_for_much_is_read_in_small_parts_and_up_to_a_limit(
+    monkeypatch: pytest.MonkeyPatch, *, lines: bool
+) -> None:
+    """64 KiB of gzip may be 64 MiB."""
+    monkeypatch.setattr(reading, "LARGEST", 32 << 20)
+    bomb = gzip.compress(b"a" * (96 << 20))
+    reader = Reader("gzip", lines=lines)
+
+    tracemalloc.start()
+    reader.feed(bomb, at=1.0)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert reader.full
+    assert reader.size < (32 << 20) + reading.AT_ONCE
+    assert most < 48 << 20
+
+
+def test_nothing_waits_behind_a_full_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last bytes of what came may stand for more than a part holds, wherever it was cut."""
+    monkeypatch.setattr(reading, "AT_ONCE", 8)
+    packed = gzip.compress(b"data: " + b"x" * 400 + b"\n\n")
+
+    for cut in range(1, len(packed)):
+        reader = Reader("gzip")
+        reader.feed(packed[:cut], at=1.0)
+        assert reader.size == len(zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(packed[:cut]))
+
+
 def test_what_is_not_compressed_as_it_says_is_an_error() -> None:
     with pytest.raises(ValueError, match="the body is not gzip"):
         Reader("gzip").feed(TICK, at=1.0)
@@ -86,6 +118,17 @@ def test_of_an_encoding_that_cannot_be_read_each_piece_counts() -> None:
 
     assert not reader.readable
     assert reader.arrivals == [Arrival(1.0), Arrival(2.0)]
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_largest_test_event_is_read_whole(*, lines: bool) -> None:
+    reader = Reader(lines=lines)
+    event = b'{"n":1,"elapsed_ms":250.0,"pad":"%b"}' % (b"x" * (1 << 20))
+
+    reader.feed(event[:99] if lines else b"data: " + event[:99], at=1.0)
+    reader.feed(event[99:] + b"\n\n", at=1.0)
+
+    assert reader.arrivals == [Arrival(1.0, 0.25)]
 
 
 def test_lines_of_json_are_events_too() -> None:
