@@ -6,7 +6,9 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+AT_ONCE: Final = 0.5  # seconds behind its head in which an answer has ended at once
 
 
 class Arrival(NamedTuple):
@@ -62,6 +64,11 @@ class Seen:
         """The content encoding; empty: none."""
         coding = self.headers.get("content-encoding", "").lower()
         return "" if coding == "identity" else coding
+
+    @property
+    def empty(self) -> bool:
+        """Whether it ended at once, without an event."""
+        return not self.arrivals and self.ended_at - self.headers_at < AT_ONCE
 
     @property
     def complete(self) -> bool:

@@ -55,10 +55,8 @@ def symptom(hop: Hop) -> Symptom | None:
     seen, kind = hop.seen, hop.verdict.kind
     if seen is None or kind in (Kind.STREAMING, Kind.REFUSED):
         return None
-    if kind is Kind.CUT and seen.end is End.DONE:
-        return None  # events are missing, and no setting is known that takes them
     if kind is Kind.CUT:
-        return Symptom.SILENCE if _silent(seen) else Symptom.TOTAL
+        return _ended(seen)
     return Symptom.ENCODED if seen.encoding else Symptom.HELD
 
 
@@ -68,6 +66,15 @@ def _fix(hop: Hop, known: frozenset[str]) -> Fix | None:
         return None
     new = [name for name in hop.products if name not in known]
     return fix(wrong, [*new, *(name for name in hop.products if name in known)])
+
+
+def _ended(seen: Seen) -> Symptom | None:
+    """Return why a stream was cut; None where no setting is known for that: events are missing, or nobody ended it."""
+    if seen.end is End.DONE or seen.empty or (seen.end is End.ENDLESS and not seen.arrivals):
+        return None
+    if _silent(seen):
+        return Symptom.SILENCE
+    return None if seen.end is End.ENDLESS else Symptom.TOTAL
 
 
 def _silent(seen: Seen) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.doctor.arrivals import Seen
+from proxy.doctor.arrivals import End, Seen
 from proxy.doctor.fingerprints import EVENTS, LINES, media_type, products
 from proxy.doctor.listening import Patience, listen
 from proxy.doctor.target import Target, shown
@@ -13,6 +13,7 @@ from proxy.doctor.verdicts import Kind, Verdict, judge
 from proxy.doctor.wire import Answer, Ask, Unreachable, Wire
 
 MARGIN: Final = 30.0  # seconds that an answer may take longer than it should
+STRANGER: Final = "this is not the proxy's test stream: give the base URL of the proxy, or of what stands before it; for any other stream, add --url-is-stream"
 _NOT_AT_ALL: Final = Patience(whole=0)  # what is refused is not read
 _STATUS: Final = {
     400: "it does not understand the request",
@@ -78,7 +79,21 @@ async def examine(wire: Wire, target: Target, course: Course, ask: Ask | None = 
         return Hop(target.shown, Verdict(kind=Kind.REFUSED, reason=str(exc)))
     if reason:
         return Hop(target.shown, Verdict(kind=Kind.REFUSED, reason=reason), seen)
+    if stranger(seen):
+        return Hop(target.shown, Verdict(kind=Kind.REFUSED, reason=STRANGER), seen)
     return Hop(target.shown, judge(seen), seen)
+
+
+def stranger(seen: Seen) -> bool:
+    """Tell whether somebody else's stream has come where one of ours was asked for.
+
+    Its events do not count themselves, or are too many, or there are none although there was time for them.
+    """
+    if seen.expected is None:
+        return False
+    if seen.arrivals:
+        return "n" not in seen.told or len(seen.arrivals) > seen.expected
+    return seen.end in (End.DONE, End.ENDLESS) or (seen.end is End.CLEAN and seen.empty)
 
 
 def accepting(*codings: str) -> dict[str, str]:

@@ -59,7 +59,7 @@ class _Ear:
             async with asyncio.timeout(self._patience.whole):
                 return await self._until_silence()
         except TimeoutError:
-            return End.ENDLESS
+            return End.ENDLESS if self.pieces else End.SILENT
         except (Unreachable, ValueError):
             return End.BROKEN
 

@@ -98,7 +98,7 @@ def _blamed(hops: Sequence[Hop], guilty: Blame, paint: Paint) -> Iterator[str]:
     hop = hops[guilty.position]
     place = f"{hop.url} is the first that is worse than the one before it" if guilty.position else hop.url
     if guilty.fix is None:
-        yield paint.bad(f"{BAD} {place}: {clean(hop.verdict.reason)}.")
+        yield paint.bad(f"{BAD} {place}: {_sentence(clean(hop.verdict.reason))}")
         return
     who = guilty.fix.product or "what stands there"
     yield from _mend(paint.bad(f"{BAD} {place}: {who} {guilty.fix.symptom.value}."), guilty.fix, paint)
@@ -107,6 +107,10 @@ def _blamed(hops: Sequence[Hop], guilty: Blame, paint: Paint) -> Iterator[str]:
 def _mend(said: str, fix: Fix, paint: Paint) -> Iterator[str]:
     yield said
     yield f"  {paint.bold('Fix')}  {_mended(fix)}"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."
 
 
 def _mended(fix: Fix) -> str:

@@ -48,7 +48,7 @@ RULES: Final = (
     Rule(
         "nginx",
         Symptom.HELD,
-        "set `proxy_buffering off;` for the stream, or let it obey X-Accel-Buffering: no `proxy_ignore_headers`",
+        "set `proxy_buffering off;` for the stream, or take X-Accel-Buffering out of `proxy_ignore_headers`",
         "proxy_buffering off",
     ),
     Rule("nginx", Symptom.ENCODED, "set `gzip off;` and `proxy_buffering off;` in the location of the stream", "proxy_buffering off"),

@@ -70,6 +70,11 @@ def test_refusal_has_its_reason_and_no_mend() -> None:
         (hop(times=[(0.0, 1.0)], end=End.BROKEN, ended_at=1.6), Symptom.SILENCE),
         (hop(expected=9), None),
         (hop(times=[], end=End.CLEAN, ended_at=9.0, expected=4), Symptom.SILENCE),
+        (hop(times=[], end=End.CLEAN, ended_at=0.1, expected=None), None),
+        (hop(times=[], end=End.BROKEN, ended_at=0.1, expected=4), None),
+        (hop(times=[], end=End.ENDLESS, ended_at=9.0, expected=None), None),
+        (hop(end=End.ENDLESS, ended_at=1.6, expected=9), None),
+        (hop(end=End.ENDLESS, ended_at=30.0, expected=9), Symptom.SILENCE),
     ],
 )
 def test_symptom_follows_from_what_was_seen(it: Hop, expected: Symptom | None) -> None:

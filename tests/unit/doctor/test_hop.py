@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from proxy.doctor.hop import Course, Hop, examine
+from proxy.doctor.arrivals import End
+from proxy.doctor.hop import STRANGER, Course, Hop, examine, stranger
 from proxy.doctor.target import parse
 from proxy.doctor.verdicts import Kind
 from proxy.doctor.wire import Ask
 from tests.support.components import free_port
 from tests.unit.doctor.serving import DONE, HEAD, serving, tick, wire
+from tests.unit.doctor.sights import PROMPT, seen
 
 COURSE = Course(count=2, interval=0.25, size=7)
 
@@ -66,6 +70,31 @@ async def test_answer_that_is_no_stream_is_refused_in_one_sentence(said: bytes, 
 
     assert (hop.verdict.kind, hop.verdict.reason) == (Kind.REFUSED, reason)
     assert hop.seen is not None  # its signs say who refuses
+
+
+@pytest.mark.parametrize(
+    "body", [b"", DONE, b": hello\n\n", b"data: x\n\n" * 9, b'data: {"choices": []}\n\ndata: [DONE]\n\n', tick(1) * 3 + DONE]
+)
+async def test_stream_of_somebody_else_is_refused_and_not_called_cut(body: bytes) -> None:
+    hop, _ = await examined(HEAD + b"\r\n" + body)
+
+    assert (hop.verdict.kind, hop.verdict.reason) == (Kind.REFUSED, STRANGER)
+
+
+@pytest.mark.parametrize(
+    ("end", "changes", "expected"),
+    [
+        (End.ENDLESS, {"times": (), "expected": 4, "ended_at": 9.0}, True),
+        (End.ENDLESS, {"times": PROMPT * 9, "expected": 4}, True),
+        (End.ENDLESS, {"expected": 9}, False),
+        (End.SILENT, {"times": (), "expected": 4}, False),
+        (End.BROKEN, {"times": (), "expected": 4}, False),
+        (End.CLEAN, {"times": (), "expected": 4, "ended_at": 9.0}, False),
+        (End.ENDLESS, {"times": (), "expected": None}, False),
+    ],
+)
+def test_stream_of_ours_that_suffers_is_ours(end: End, changes: dict[str, Any], *, expected: bool) -> None:
+    assert stranger(seen(end=end, **changes)) is expected
 
 
 async def test_hop_that_cannot_be_reached_is_refused() -> None:

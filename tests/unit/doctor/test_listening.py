@@ -47,6 +47,10 @@ async def test_stream_that_never_ends_is_left_in_time() -> None:
     assert len(seen.arrivals) == 1
 
 
+async def test_answer_of_which_nothing_comes_is_silent_however_it_is_waited_for() -> None:
+    assert (await heard(HEAD + b"\r\n", stay=True, patience=Patience(silence=5, whole=0.05))).end is End.SILENT
+
+
 async def test_stream_that_is_too_large_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "LARGEST", 100)
     patience = Patience(silence=1.0, whole=60.0)  # who goes on listening hears silence

@@ -116,6 +116,12 @@ def test_refusal_is_to_blame_without_a_mend() -> None:
     assert closing(hop(), REFUSED) == "✗ http://c is the first that is worse than the one before it: nothing listens there."
 
 
+def test_question_ends_with_its_own_mark() -> None:
+    refused = Hop("http://c", Verdict(kind=Kind.REFUSED, reason="is this the right port?"))
+
+    assert closing(refused) == "✗ http://c: is this the right port?"
+
+
 def test_smaller_faults_are_warnings() -> None:
     said = closing(hop(told={"n": 1, "http": "1.0"}, headers=through("nginx")))
 
