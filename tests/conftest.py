@@ -7,6 +7,11 @@ import pytest
 
 from tests.support.components import require
 
+# A busy machine is no reason to fail: neither an example nor the making of one has a time.
+hypothesis.settings.register_profile(
+    "usual", hypothesis.settings.default, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("usual")
 hypothesis.settings.register_profile("long", max_examples=1000)  # ten times the usual; for `make test-long`
 
 

@@ -250,9 +250,19 @@ async def test_wrong_use_is_said_and_has_its_exit_code(tmp_path: Path, words: tu
 
 async def test_terminal_shows_a_bar_and_an_interrupted_doctor_leaves_quietly(tmp_path: Path, house: House) -> None:
     ours, its = pty.openpty()
-    command = (sys.executable, "-m", "proxy", "doctor", f"{house.url}", "--interval", "30")
+    started = ("env", "--default-signal=INT", sys.executable)  # a shell's background job would ignore it
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=its, env={"LLM_PROXY_KEY": KEY}, cwd=tmp_path
+        *started,
+        "-m",
+        "proxy",
+        "doctor",
+        f"{house.url}",
+        "--interval",
+        "30",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=its,
+        env={"LLM_PROXY_KEY": KEY},
+        cwd=tmp_path,
     )
     os.close(its)
     try:

@@ -44,11 +44,14 @@ async def look(server: Prometheus) -> Answers:
     """Ask everything that the dashboard asks, for the last seconds, and for every recorded series."""
     end = time.time()
     answers: Answers = {record: await server.now(record) for record in RECORDS}
+
+    async def ask(query: Query, expression: str) -> list[Series]:
+        """Of a span, as the panel does: a scrape that came too late leaves nothing to see at this very moment."""
+        return await (server.now(expression) if query.instant else server.between(expression, end - SPAN, end, SCRAPE))
+
     for query in QUERIES:
-        expression = query.filled(interval=INTERVAL)
-        asked = server.now(expression) if query.instant else server.between(expression, end - SPAN, end, SCRAPE)
-        answers[query.name] = await asked
-        answers[narrowed(query)] = await server.now(query.filled(interval=INTERVAL, upstream=CHOSEN))
+        answers[query.name] = await ask(query, query.filled(interval=INTERVAL))
+        answers[narrowed(query)] = await ask(query, query.filled(interval=INTERVAL, upstream=CHOSEN))
     return answers
 
 
