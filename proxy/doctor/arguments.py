@@ -40,7 +40,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s URL [URL ...] [options]"  # argparse's own takes eight lines in front of each error
     parser.epilog = _EXAMPLES
     parser.add_argument("urls", metavar="URL", nargs="+", help=_WHAT)
-    parser.add_argument("--key", help="the credential, as a bearer token (default: $LLM_PROXY_KEY)")
+    parser.add_argument(
+        "--key", help="the credential, as a bearer token (default: $LLM_PROXY_KEY, which no list of processes shows)"
+    )
     parser.add_argument("--header", metavar="NAME:VALUE", action="append", default=[], help="one more header; may be repeated")
     parser.add_argument("--json", action="store_true", help="one JSON object, for machines")
     _add_course(parser)

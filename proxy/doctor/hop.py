@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.doctor.arrivals import End, Seen
+from proxy.doctor.complaint import complaint
 from proxy.doctor.fingerprints import EVENTS, LINES, media_type, products
 from proxy.doctor.listening import Patience, listen
 from proxy.doctor.target import Target, shown
@@ -14,6 +15,7 @@ from proxy.doctor.wire import Answer, Ask, Unreachable, Wire
 
 MARGIN: Final = 30.0  # seconds that an answer may take longer than it should
 STRANGER: Final = "this is not the proxy's test stream: give the base URL of the proxy, or of what stands before it; for any other stream, add --url-is-stream"
+_EXPLAINED: Final = (400, 404, 413, 422, 429)  # of a server that is not ours; what is said of a credential may contain it
 _NOT_AT_ALL: Final = Patience(whole=0)  # what is refused is not read
 _STATUS: Final = {
     400: "it does not understand the request",
@@ -72,7 +74,9 @@ async def examine(wire: Wire, target: Target, course: Course, ask: Ask | None = 
     longest = course.longest if target.foreign else MARGIN + course.seconds
     try:
         async with wire.open(asked, within=longest) as answer:
-            reason = refusal(answer)
+            reason = refusal(answer, foreign=target.foreign)
+            if target.foreign and answer.status in _EXPLAINED and (said := await complaint(answer)):
+                reason = f"{reason}: {wire.masked(said)}"
             patience = Patience(silence=longest, whole=longest)
             seen = await listen(answer, _NOT_AT_ALL if reason else patience, expected=None if target.foreign else course.count)
     except Unreachable as exc:
@@ -101,14 +105,15 @@ def accepting(*codings: str) -> dict[str, str]:
     return {"Accept": f"{EVENTS}, {LINES[0]}", "Accept-Encoding": ", ".join(codings), "User-Agent": "llm-proxy-doctor"}
 
 
-def refusal(answer: Answer) -> str:
+def refusal(answer: Answer, *, foreign: bool = False) -> str:
     """Say why an answer is no stream; empty: it is one."""
     status, kind = answer.status, media_type(answer.headers)
     if 300 <= status < 400:
         place = shown(answer.headers.get("location", "somewhere else"))
         return f"it answers with a redirect ({status}) to {place}: give that address, if it is yours"
     if status != 200:
-        return f"{_STATUS.get(status, 'it refuses')} (status {status})"
+        why = "there is nothing at this address" if foreign and status == 404 else _STATUS.get(status, "it refuses")
+        return f"{why} (status {status})"
     if kind in ("text/html", "application/xhtml+xml"):
         return "a web page came back, not events: this address leads somewhere else"
     if kind != EVENTS and kind not in LINES:

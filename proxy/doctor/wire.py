@@ -16,7 +16,10 @@ import aiohttp
 from aiohttp import ClientTimeout, DummyCookieJar, TCPConnector, TraceConfig, hdrs
 from yarl import URL
 
+from proxy.doctor.target import MASK
+
 HEAD_LIMIT: Final = 65536  # bytes of one header of an answer
+SECRET: Final = 8  # characters from which on the value of a header may be one
 _SILENT: Final = (hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE)
 _NO_TIMEOUT: Final = ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 _ERRNOS: Final = {
@@ -74,6 +77,13 @@ class Answer:
         except (aiohttp.ClientError, OSError) as exc:
             raise Unreachable("the connection ended in the middle of the answer") from exc
 
+    async def whole(self, limit: int) -> bytes:
+        """Return the rest of the body, or as much of it as makes *limit* bytes. Raises Unreachable where it breaks off."""
+        body = b""
+        while len(body) < limit and (piece := await self.piece()):
+            body += piece
+        return body
+
 
 class Wire:
     """Asks with one credential. Use it as `async with Wire(…) as wire`."""
@@ -124,6 +134,13 @@ class Wire:
             yield Answer(response, began, noted.connected, self._clock)
         finally:
             response.close()
+
+    def masked(self, text: str) -> str:
+        """Return what a server has sent without the credentials that it was sent, should it repeat them."""
+        secrets = (value.rpartition(" ")[2] for value in self._headers.values())
+        for secret in secrets:
+            text = text.replace(secret, MASK) if len(secret) >= SECRET else text
+        return text
 
     async def _request(self, ask: Ask, noted: SimpleNamespace) -> aiohttp.ClientResponse:
         assert self._session is not None

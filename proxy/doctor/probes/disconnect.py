@@ -13,7 +13,7 @@ from proxy.doctor.listening import Patience, listen
 from proxy.doctor.paint import duration
 from proxy.doctor.probes.base import Desk, Finding
 from proxy.doctor.rules import Symptom
-from proxy.doctor.wire import Answer, Ask, Unreachable
+from proxy.doctor.wire import Ask, Unreachable
 
 POLL: Final = 0.1  # seconds between two questions whether it was noticed
 WITHIN: Final = 5.0  # seconds in which it should be
@@ -94,16 +94,9 @@ async def _told(desk: Desk, request_id: str) -> Told | None:
             return None
         try:
             async with asyncio.timeout(ANSWER):
-                return read_told(await _whole(answer))
+                return read_told(await answer.whole(LARGEST))
         except TimeoutError:
             return None
-
-
-async def _whole(answer: Answer) -> bytes:
-    body = b""
-    while len(body) < LARGEST and (piece := await answer.piece()):
-        body += piece
-    return body
 
 
 def read_told(body: bytes) -> Told | None:

@@ -111,6 +111,22 @@ async def test_body_of_a_refusal_is_not_waited_for() -> None:
     assert hop.verdict.kind is Kind.REFUSED
 
 
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (b"400 Bad Request", "it does not understand the request (status 400): no model *** here"),
+        (b"404 Not Found", "there is nothing at this address (status 404): no model *** here"),
+        (b"401 Unauthorized", "the credential is missing or wrong: --key, or LLM_PROXY_KEY (status 401)"),
+    ],
+)
+async def test_foreign_server_says_itself_why_it_refuses(status: bytes, reason: str) -> None:
+    error = b"HTTP/1.1 %b\r\nConnection: close\r\n\r\n" % status + b'{"error": {"message": "no model k-12345678 here"}}'
+    async with serving(error) as server, wire(Authorization="Bearer k-12345678") as it:
+        hop = await examine(it, parse(server.url, foreign=True), COURSE)
+
+    assert (hop.verdict.kind, hop.verdict.reason) == (Kind.REFUSED, reason)
+
+
 async def test_foreign_stream_is_asked_with_the_request_that_was_given() -> None:
     async with serving(HEAD + b"\r\ndata: {}\n\ndata: [DONE]\n\n") as server, wire() as it:
         target = parse(f"{server.url}/v1/chat", foreign=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 
@@ -53,6 +54,18 @@ async def test_redirect_is_an_answer_and_is_not_followed() -> None:
 async def test_bytes_are_not_decompressed() -> None:
     async with answering(HEAD + b"Content-Encoding: gzip\r\n\r\nnot gzip") as answer:
         assert await answer.piece() == b"not gzip"
+
+
+async def test_body_is_read_whole_up_to_a_limit() -> None:
+    async with answering(HEAD + b"\r\n" + b"x" * 100) as answer:
+        assert await answer.whole(1000) == b"x" * 100
+    async with answering(HEAD + b"\r\n" + b"x" * 100, stay=True) as answer, asyncio.timeout(10):
+        assert len(await answer.whole(50)) >= 50
+
+
+async def test_credential_that_a_server_repeats_is_masked() -> None:
+    async with wire(Authorization="Bearer k-12345678", Version="1") as it:
+        assert it.masked("k-12345678 is no key of version 1") == "*** is no key of version 1"
 
 
 async def test_tls_has_its_version(tmp_path: Path) -> None:
