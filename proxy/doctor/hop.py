@@ -78,7 +78,9 @@ async def examine(wire: Wire, target: Target, course: Course, ask: Ask | None = 
             if target.foreign and answer.status in _EXPLAINED and (said := await complaint(answer)):
                 reason = f"{reason}: {wire.masked(said)}"
             patience = Patience(silence=longest, whole=longest)
-            seen = await listen(answer, _NOT_AT_ALL if reason else patience, expected=None if target.foreign else course.count)
+            expected = None if target.foreign else course.count
+            enough = expected and expected + 1  # events that nobody asked for: it may have no end
+            seen = await listen(answer, _NOT_AT_ALL if reason else patience, expected=expected, enough=enough)
     except Unreachable as exc:
         return Hop(target.shown, Verdict(kind=Kind.REFUSED, reason=str(exc)))
     if reason:

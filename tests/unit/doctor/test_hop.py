@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -79,6 +80,11 @@ async def test_stream_of_somebody_else_is_refused_and_not_called_cut(body: bytes
     hop, _ = await examined(HEAD + b"\r\n" + body)
 
     assert (hop.verdict.kind, hop.verdict.reason) == (Kind.REFUSED, STRANGER)
+
+
+async def test_stream_of_somebody_else_that_has_no_end_is_not_heard_to_the_last_second() -> None:
+    async with serving(HEAD + b"\r\n" + b"data: x\n\n" * 9, stay=True) as server, wire() as it, asyncio.timeout(10):
+        assert (await examine(it, parse(server.url), COURSE)).verdict.reason == STRANGER
 
 
 @pytest.mark.parametrize(
