@@ -117,7 +117,8 @@ class Downstream:
         """End a response that must not look finished, after *last* (an error event, or nothing).
 
         No terminal chunk is written. With bytes still on their way the connection closes behind them; `abort` would lose
-        them. The last words are given a moment to be read. A peer that reads to the end of the connection must see a reset: for it a FIN is a good end.
+        them. The last words are given a moment to be read. A peer that reads to the end of the connection must see a reset:
+        for it a FIN is a good end.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
