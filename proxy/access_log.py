@@ -81,8 +81,8 @@ def _fields(exchange: Exchange, ended: float, known: tuple[str, str], time: str)
     _put_words(fields, exchange)
     if exchange.attempts:
         _put_attempts(fields, exchange, ended)
-    if exchange.first_token is not None:
-        fields["first_token_ms"] = _ms(exchange.first_token - started)
+    if exchange.progress.first_token is not None:
+        fields["first_token_ms"] = _ms(exchange.progress.first_token - started)
     if not exchange.whole:
         _put_stream(fields, exchange)
     _put_amounts(fields, exchange)
@@ -128,8 +128,8 @@ def _put_attempts(fields: dict[str, Any], exchange: Exchange, ended: float) -> N
 
 def _put_stream(fields: dict[str, Any], exchange: Exchange) -> None:
     """Put what cannot have happened to an answer that went out whole."""
-    if exchange.longest_gap:
-        fields["longest_gap_ms"] = _ms(exchange.longest_gap)
+    if exchange.progress.longest_gap:
+        fields["longest_gap_ms"] = _ms(exchange.progress.longest_gap)
     if exchange.backpressure_seconds:
         fields["backpressure_ms"] = _ms(exchange.backpressure_seconds)
     if keepalives := exchange.keepalives_before + exchange.keepalives_after:
@@ -143,10 +143,10 @@ def _put_stream(fields: dict[str, Any], exchange: Exchange) -> None:
 def _put_amounts(fields: dict[str, Any], exchange: Exchange) -> None:
     if exchange.bytes_in:
         fields["bytes_in"] = exchange.bytes_in
-    if exchange.bytes_out:
-        fields["bytes_out"] = exchange.bytes_out
-    if exchange.chunks:
-        fields["chunks"] = exchange.chunks
+    if exchange.progress.bytes_out:
+        fields["bytes_out"] = exchange.progress.bytes_out
+    if exchange.progress.chunks:
+        fields["chunks"] = exchange.progress.chunks
     if (usage := exchange.usage) is not None:
         if usage.tokens_in is not None:
             fields["tokens_in"] = usage.tokens_in

@@ -14,6 +14,8 @@ from typing import Final
 
 GAP_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 
+_NOT_YET: Final = float("-inf")
+
 
 class Outcome(enum.StrEnum):
     """How a request ended; exactly one each. Metric label, log field and stored word."""
@@ -80,6 +82,53 @@ class Usage:
     cost_usd: float | None = None  # where the upstream itself states it
 
 
+class Progress:
+    """What of an answer has gone to the client so far. Written for each chunk, so it is small and holds nothing else.
+
+    A chunk touches little memory twice: of a thousand streams at once, none finds its own still in the processor's cache.
+    """
+
+    __slots__ = ("bytes_out", "chunks", "first_token", "gaps", "heard_at", "last_content", "longest_gap")
+
+    def __init__(self) -> None:
+        self.bytes_out = 0  # response body, framing and keepalives excluded
+        self.chunks = 0
+        self.first_token: float | None = None
+        self.gaps: list[int] | None = None  # counts by GAP_BUCKETS, one more for the rest
+        self.heard_at = _NOT_YET  # the last chunk of a stream that was no content
+        self.last_content = _NOT_YET
+        self.longest_gap = 0.0
+
+    def count(self, data: bytes) -> None:
+        """Count *data* as sent to the client; nothing is no chunk."""
+        if data:
+            self.chunks += 1
+            self.bytes_out += len(data)
+
+    def content(self, now: float) -> None:
+        """Note that content arrived at *now*: the first token, or one more gap."""
+        gap = now - self.last_content
+        self.last_content = now
+        if gap > self.longest_gap:
+            if self.first_token is None:
+                self.first_token = now
+                return
+            self.longest_gap = gap
+        if self.gaps is None:
+            self.gaps = [0] * (len(GAP_BUCKETS) + 1)
+        self.gaps[bisect_left(GAP_BUCKETS, gap)] += 1
+
+    @property
+    def contents(self) -> int:
+        """How many times content has arrived; at most backends it is a token each time."""
+        return 0 if self.first_token is None else 1 + sum(self.gaps or ())
+
+    @property
+    def gap_sum(self) -> float:
+        """All gaps together: they follow one another without a gap."""
+        return 0.0 if self.first_token is None else self.last_content - self.first_token
+
+
 class Exchange:
     """One request's facts. The handler owns it; the stream counts into it; `close` ends it, once.
 
@@ -104,15 +153,8 @@ class Exchange:
     committed: float | None = None
     committed_early: bool = False
     whole: bool = False  # its answer came and went in one piece: nothing that can happen to a stream has happened to it
-    first_token: float | None = None
-    last_content: float | None = None
-    longest_gap: float = 0.0
-    gaps: list[int] | None = None  # counts by GAP_BUCKETS, one more for the rest
-    gap_sum: float = 0.0
     ended: float | None = None
     bytes_in: int = 0  # request body
-    bytes_out: int = 0  # response body, framing and keepalives excluded
-    chunks: int = 0
     keepalives_before: int = 0
     keepalives_after: int = 0
     observer_skips: int = 0  # events too large to look into
@@ -129,37 +171,12 @@ class Exchange:
         self.request_id = request_id
         self.started = started
         self.wall = wall
+        self.progress = Progress()
         self.attempts: list[Attempt] = []
         self.retries: list[tuple[str, str]] = []  # (upstream that failed, reason)
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id} {self.route} {self.outcome.value if self.outcome else self.phase.value}>"
-
-    def count(self, data: bytes) -> None:
-        """Count *data* as sent to the client; nothing is no chunk."""
-        if data:
-            self.chunks += 1
-            self.bytes_out += len(data)
-
-    def content(self, now: float) -> None:
-        """Note that content arrived at *now*: the first token, or one more gap."""
-        last = self.last_content
-        self.last_content = now
-        if last is None:
-            self.first_token = now
-            return
-        gap = now - last
-        if gap > self.longest_gap:
-            self.longest_gap = gap
-        if self.gaps is None:
-            self.gaps = [0] * (len(GAP_BUCKETS) + 1)
-        self.gaps[bisect_left(GAP_BUCKETS, gap)] += 1
-        self.gap_sum += gap
-
-    @property
-    def contents(self) -> int:
-        """How many times content has arrived; at most backends it is a token each time."""
-        return 0 if self.first_token is None else 1 + sum(self.gaps or ())
 
     def close(self, outcome: Outcome, now: float) -> bool:
         """Give the exchange its outcome word; False if it already has one, which then stays."""

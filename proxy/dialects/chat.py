@@ -28,7 +28,7 @@ class ChatObserver(Observer):
         self.done = False
 
     def feed(self, data: bytes) -> int:
-        if self._shape is not None and not self.splitter.held and self._shape.fits(data):
+        if self._shape is not None and not self.midway and self._shape.fits(data):
             return CONTENT
         return super().feed(data)
 

@@ -47,7 +47,7 @@ class GeminiObserver(Observer):
         self._usage = usage
 
     def feed(self, data: bytes) -> int:
-        if self._shape is not None and not self.splitter.held and self._shape.fits(data):
+        if self._shape is not None and not self.midway and self._shape.fits(data):
             self._counted = data
             return CONTENT
         return super().feed(data)

@@ -44,7 +44,7 @@ class MessagesObserver(Observer):
         self._told: dict[str, Any] = {}  # of the usage, the last word on each count
 
     def feed(self, data: bytes) -> int:
-        if not self.splitter.held and _is_one_delta(data):
+        if not self.midway and _is_one_delta(data):
             return CONTENT
         return super().feed(data)
 

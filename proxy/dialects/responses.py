@@ -53,7 +53,7 @@ class ResponsesObserver(Observer):
         return self._number
 
     def feed(self, data: bytes) -> int:
-        if not self.splitter.held and _is_one_delta(data):
+        if not self.midway and _is_one_delta(data):
             self._last = data
             return CONTENT
         return super().feed(data)

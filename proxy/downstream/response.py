@@ -96,9 +96,17 @@ class Downstream:
         else:
             self._hand_over(head + (b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data))
 
-    def write(self, data: bytes) -> None:
-        """Hand *data* to the client's socket now, as one chunk in one write. The hot path."""
-        self._hand_over(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+    def write(self, data: bytes, framed: bytes = b"") -> None:
+        """Hand *data* to the client's socket now, as one chunk in one write. The hot path.
+
+        *framed* is the chunk that *data* makes, where somebody has it already.
+        """
+        if self._chunked:
+            data = framed or b"%x\r\n%b\r\n" % (len(data), data)
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            self.taken += len(data)
+            transport.write(data)
 
     def answer(self, status: int, headers: Headers, body: bytes) -> Sent:
         """Write a whole response at once."""

@@ -296,7 +296,7 @@ class Attempts:
         if call.downstream.committed:
             return cut(call, failure, call.dialect.answer_event(refused.body))
         call.exchange.status = refused.status
-        call.exchange.bytes_out = len(refused.body)
+        call.exchange.progress.bytes_out = len(refused.body)
         length = refused.head.content_length if call.method == b"HEAD" else len(refused.body)
         call.downstream.begin(refused.status, [*refused.head.headers, *call.response_headers], length=length, data=refused.body)
         return call.downstream.finish()

@@ -37,6 +37,7 @@ def view(call: Call, now: float) -> dict[str, Any] | None:
     exchange, stream = call.exchange, call.stream
     if stream is None or not exchange.stream:
         return None
+    stream.deadlines.catch_up(exchange.progress)
     return {
         "id": exchange.request_id,
         "subject": exchange.subject,
@@ -46,9 +47,9 @@ def view(call: Call, now: float) -> dict[str, Any] | None:
         "upstream": exchange.upstream,
         "phase": exchange.phase.value,
         "seconds": round(now - exchange.started, 1),
-        "tokens": exchange.contents,
-        "chunks": exchange.chunks,
-        "bytes": exchange.bytes_out,
+        "tokens": exchange.progress.contents,
+        "chunks": exchange.progress.chunks,
+        "bytes": exchange.progress.bytes_out,
         "keepalives": exchange.keepalives_before + exchange.keepalives_after,
         "last_byte_s": round(now - stream.deadlines.byte_at, 1),
         "waiting_for": "client" if call.downstream.pending else "upstream",

@@ -103,8 +103,8 @@ class Trial:
             facts["padding"] = "." * plan.size
         event = orjson.dumps(facts)
         exchange = self._call.exchange
-        exchange.content(now)
-        exchange.chunks += 1
+        exchange.progress.content(now)
+        exchange.progress.chunks += 1
         await self._send(event + b"\n" if plan.format == "ndjson" else b"event: tick\nid: %d\ndata: %b\n\n" % (number, event))
 
     async def _send(self, data: bytes) -> None:

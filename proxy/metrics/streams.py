@@ -45,8 +45,8 @@ class StreamTotals:
     def add(self, exchange: Exchange) -> None:
         """Add what *exchange* has counted up to now."""
         route = exchange.route
-        if exchange.gaps is not None:
-            self.gaps.fold((route, exchange.upstream or NONE), exchange.gaps, exchange.gap_sum)
+        if exchange.progress.gaps is not None:
+            self.gaps.fold((route, exchange.upstream or NONE), exchange.progress.gaps, exchange.progress.gap_sum)
         if exchange.keepalives_before:
             self.keepalives.add((route, "before"), exchange.keepalives_before)
         if exchange.keepalives_after:

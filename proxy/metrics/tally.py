@@ -47,8 +47,8 @@ class Tally:
         overhead = begun - started - exchange.upstream_wait
         self.durations.append(ended - started)
         self.overheads.append(overhead if overhead > 0 else 0.0)
-        if exchange.first_token is not None:
-            self.first_tokens.append(exchange.first_token - started)
+        if exchange.progress.first_token is not None:
+            self.first_tokens.append(exchange.progress.first_token - started)
         if (attempts := exchange.attempts) and (last := attempts[-1]).result == OK:
             self.answers += 1
             if last.headers_seconds is not None:

@@ -50,10 +50,11 @@ class Observer(abc.ABC):
     `usage`, `error` and `terminal` may be read at any time; memory is bounded by the splitter's cap.
     """
 
-    __slots__ = ("error", "splitter", "terminal", "usage")
+    __slots__ = ("error", "midway", "splitter", "terminal", "usage")
 
     def __init__(self, splitter: Cutter | None = None) -> None:
         self.splitter: Cutter = Splitter() if splitter is None else splitter
+        self.midway = False  # a part of an event is held, so that the next byte does not begin one
         self.terminal = False
         self.error: str | None = None
         self.usage: Usage | None = None
@@ -61,9 +62,15 @@ class Observer(abc.ABC):
     def feed(self, data: bytes) -> int:
         """Look at the next bytes and return what they held, as or-ed flags."""
         seen = NOTHING
-        for block in self.splitter.feed(data):
+        for block in self.blocks(data):
             seen |= self.event(block)
         return seen
+
+    def blocks(self, data: bytes) -> Sequence[bytes]:
+        """Return the whole events that *data* completes, each to be given to `event`."""
+        blocks = self.splitter.feed(data)
+        self.midway = bool(self.splitter.held)
+        return blocks
 
     @abc.abstractmethod
     def event(self, block: bytes) -> int:

@@ -162,7 +162,7 @@ class Relay:
     def _look(self, observer: Observer, data: bytes) -> int:
         """Show *data* to the observer block by block, and judge the blocks up to the first event; return all it saw."""
         seen = NOTHING
-        for block in observer.splitter.feed(data):
+        for block in observer.blocks(data):
             flags = observer.event(block)
             seen |= flags
             if self._first is None:

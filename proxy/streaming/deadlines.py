@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy.errors import ProxyError, UpstreamStalled, UpstreamTimeout
+from proxy.exchange import Progress
 from proxy.streaming.clocks import NEVER, Clocks
 
 
@@ -15,8 +16,8 @@ class Deadlines:
         self._clocks = clocks
         self.started = now
         self.expires = since + clocks.age  # whatever happens, counted from the request's beginning
-        self.byte_at = now  # the last byte of whatever kind; the hot path writes it
-        self.content_at = now  # the last content; the hot path writes it
+        self.byte_at = now  # the last byte of whatever kind
+        self.content_at = now  # the last content
         self._first_until = now + clocks.first
         self._whole_until = now + clocks.whole
         self._attempt_until = NEVER
@@ -42,6 +43,11 @@ class Deadlines:
     def upload_moved(self, now: float) -> None:
         """Start the upstream's clock anew: so far it was the client's body that was waited for."""
         self._first_until = now + self._clocks.first
+
+    def catch_up(self, progress: Progress) -> None:
+        """Take note of what has come since the last look: the hot path writes it elsewhere."""
+        self.byte_at = max(self.byte_at, progress.heard_at, progress.last_content)
+        self.content_at = max(self.content_at, progress.last_content)
 
     def shift(self, pause: float) -> None:
         """Move everything by the *pause* that the client's side took."""

@@ -37,7 +37,8 @@ class Stream:
 
     __slots__ = (
         "_clock", "_clocks", "_closed", "_commit_at", "_detached_until", "_done", "_early_framing", "_early_headers", "_end", "_first", "_held_content",
-        "_live", "_loop", "_paused_at", "_stall", "_terminal", "_translator", "_waiting", "deadlines", "downstream", "exchange", "failure", "relay", "upstream",
+        "_live", "_loop", "_paused_at", "_stall", "_terminal", "_translator", "_waiting", "deadlines", "downstream", "exchange", "failure", "progress", "relay",
+        "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +52,7 @@ class Stream:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.exchange = exchange
+        self.progress = exchange.progress
         self.downstream = downstream
         self.relay = relay
         self._clocks = clocks
@@ -144,7 +146,7 @@ class Stream:
         self._live = True
         self.deadlines.settle()
         data = self.relay.release(now)
-        self.exchange.count(data)
+        self.progress.count(data)
         if self.downstream.committed:
             if data:
                 self.downstream.write(data)
@@ -152,7 +154,7 @@ class Stream:
             self.downstream.begin(status, headers, length=length, data=data)
             self.exchange.committed = now
         if self._held_content:
-            self._note_content(now)
+            self.progress.content(now)
 
     async def run(self) -> None:
         """Relay until the end. Raises the ProxyError of an end that was not good."""
@@ -171,8 +173,8 @@ class Stream:
         exchange.usage = observer.whole(body)
         self.relay.observer = None  # it is not an earlier attempt's usage that counts
         exchange.committed, exchange.whole = now, True
-        exchange.count(body)
-        self._note_content(now)
+        self.progress.count(body)
+        self.progress.content(now)
 
     def drop_attempt(self) -> None:
         """Close the current upstream, if there is one: another attempt follows, and nothing of this one counts any more."""
@@ -204,26 +206,23 @@ class Stream:
 
     # ---- the upstream's side
 
-    def upstream_data(self, data: bytes) -> None:
+    def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
         """Hand *data* to the client: the hot path."""
         if not self._live:
             self._not_live(data)
             return
-        self.downstream.write(data)
-        deadlines = self.deadlines
-        now = deadlines.byte_at = self._clock()
-        exchange = self.exchange
-        exchange.chunks += 1
-        exchange.bytes_out += len(data)
+        self.downstream.write(data, framed)
+        now = self._clock()
+        progress = self.progress
+        progress.chunks += 1
+        progress.bytes_out += len(data)
         seen = self.relay.forward(data, now)
-        if seen:
-            if seen & CONTENT:
-                deadlines.content_at = now
-                if exchange.first_token is None:
-                    exchange.phase = _STREAMING
-                exchange.content(now)
-            if seen & TERMINAL:
-                self._terminal = True
+        if seen & CONTENT:
+            progress.content(now)
+        else:
+            progress.heard_at = now
+        if seen & TERMINAL:
+            self._terminal = True
 
     def upstream_heard(self) -> None:
         """Note that something came of which the client gets nothing, because it is translated."""
@@ -288,7 +287,7 @@ class Stream:
             self._end = BodyEnd.COMPLETE
             self._finish(BodyEnd.COMPLETE)
         elif self._paused_at is None:
-            missed = self.deadlines.missed(now, has_content=self.exchange.first_token is not None, live=self._live)
+            missed = self.deadlines.missed(now, has_content=self.progress.first_token is not None, live=self._live)
             if missed is not None:
                 self.fail(missed)
 
@@ -327,7 +326,7 @@ class Stream:
         self.relay.framing = self._early_framing  # an attempt that has ended may have left its own
         frame = self.relay.first_frame(now, wall)
         comments = b"" if self.upstream is None else self.relay.comments()
-        self.exchange.count(comments)
+        self.progress.count(comments)
         self.downstream.begin(200, self._early_headers, data=frame + comments)
         if self.upstream is not None and self._paused_at is None:
             self.upstream.resume()  # the hold may have been too full to read on
@@ -346,7 +345,7 @@ class Stream:
         self._held_content = self._held_content or bool(seen & CONTENT)
         self._terminal = self._terminal or bool(seen & TERMINAL)
         if out:
-            self.exchange.count(out)
+            self.progress.count(out)
             self.downstream.write(out)
         if self.relay.held > HOLD_PAUSE and self.upstream is not None:
             self.upstream.pause()
@@ -381,17 +380,15 @@ class Stream:
     def _keepalive(self, frame: bytes) -> None:
         if frame:
             self.downstream.write(frame)
-            self.exchange.keepalives_before += self.exchange.first_token is None
-            self.exchange.keepalives_after += self.exchange.first_token is not None
-
-    def _note_content(self, now: float) -> None:
-        self.deadlines.content_at = now
-        self.exchange.phase = _STREAMING
-        self.exchange.content(now)
+            self.exchange.keepalives_before += self.progress.first_token is None
+            self.exchange.keepalives_after += self.progress.first_token is not None
 
     def _account(self, now: float) -> None:
         """Bring the sums of waiting up to *now*: whose fault it was, the client's or the upstream's."""
         exchange = self.exchange
+        self.deadlines.catch_up(self.progress)
+        if self.progress.first_token is not None:
+            exchange.phase = _STREAMING
         if self._paused_at is not None:
             pause = now - self._paused_at
             self._paused_at = now

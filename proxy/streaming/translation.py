@@ -43,7 +43,7 @@ class TranslatedEvents:
         self._sink = sink
         self._translator = translator
 
-    def upstream_data(self, data: bytes) -> None:
+    def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
         out = self._translator.feed(data)
         if out:
             self._sink.upstream_data(out)
@@ -68,7 +68,7 @@ class TranslatedWhole:
         self._pieces: list[bytes] = []
         self._size = 0
 
-    def upstream_data(self, data: bytes) -> None:
+    def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
         self._size += len(data)
         if self._size <= WHOLE_LIMIT:
             self._pieces.append(data)

@@ -1,6 +1,7 @@
 """One connection to a backend: HTTP/1.1, from bytes received to the sink in one call chain, and every end by its name.
 
-For editors: `data_received` runs once per chunk of every stream. No task, no timer, no queue; what is rare goes elsewhere.
+For editors: `data_received` runs once per chunk of every stream. No task, no timer, no queue; what is rare goes elsewhere. A chunk
+that is one read, framed as we would frame it ourselves, passes by the parser, which stands between two chunks before and after.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from proxy.upstream.response import HEAD_LIMIT, BodyEnd, ResponseHead, ResponseR
 
 EARLY_LIMIT: Final = 64 * 1024  # body bytes kept before somebody wants them; beyond it reading pauses
 FRAMING_LIMIT: Final = 64 * 1024  # bytes without one of the body: chunk extensions, trailers
+LONGEST_SIZE: Final = 10  # a chunk's size, in hexadecimal digits, and its line end; what is longer takes the parser's way
 JOIN_LIMIT: Final = 64 * 1024  # a request body up to this size goes out in one write with its head
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -35,7 +37,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_early", "_early_size", "_end", "_failure", "_feed", "_framing", "_head", "_loop", "_on_idle_lost", "_open",
-        "_poll", "_reader", "_reading", "_request_sent", "_sink", "_write_waiter", "answered", "exchanges", "idle_since", "transport",
+        "_poll", "_reader", "_reading", "_request_sent", "_sink", "_straight", "_write_waiter", "answered", "exchanges", "idle_since", "transport",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_idle_lost: Callable[[UpstreamConnection], None]) -> None:
@@ -53,6 +55,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._request_sent = True
         self._head: asyncio.Future[ResponseHead] | None = None
         self._sink: Sink | None = None
+        self._straight = False  # a chunk that is one read goes to the sink without the parser, which stands between two chunks
         self._early: list[bytes] = []
         self._early_size = 0
         self._framing = 0  # bytes received since the last one of the body
@@ -138,7 +141,7 @@ class UpstreamConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once and for good, with a RST if an exchange is on. No sink is called any more."""
         unfinished = self._open or self._sending
-        self._open = False
+        self._open = self._straight = False
         self._sink = None
         head = self._head
         if head is not None and not head.cancel() and not head.cancelled():
@@ -200,6 +203,18 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._straight:
+            size = len(data) - data.find(b"\r\n", 0, LONGEST_SIZE) - 4  # what is left without a size line and two line ends
+            if size > 0 and data.startswith(b"%x\r\n" % size) and data.endswith(b"\r\n"):
+                sink: Sink = self._sink  # type: ignore[assignment]  # nothing is straight without one
+                try:
+                    sink.upstream_data(data[-2 - size : -2], data)
+                except Exception as exc:  # noqa: BLE001 - our own fault must end this exchange, not the process
+                    self._fault(sink, exc)
+                return
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         if not self._open:
             self._unasked()
             return
@@ -218,12 +233,14 @@ class UpstreamConnection(asyncio.Protocol):
             self._framing = 0
             try:
                 sink.upstream_data(piece)
-            except Exception as exc:  # noqa: BLE001 - our own fault must end this exchange, not the process
+            except Exception as exc:  # noqa: BLE001 - as above
                 self._fault(sink, exc)
         else:
             self._count_framing(len(data))
         if error is not None or self._reader.complete:
             self._over(error)
+        elif self._reader.between_chunks and self._sink is not None:
+            self._straight = data.endswith(b"\r\n")  # else a part of the next size line came with it
 
     def eof_received(self) -> bool:
         if self._open:
@@ -336,7 +353,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _conclude(self, end: BodyEnd) -> None:
         """End the exchange whose head was good; the sink hears of it, or will when it is attached."""
-        self._open = False
+        self._open = self._straight = False
         self._end = end
         if self._sink is not None:
             self._tell_end(end)
@@ -354,7 +371,7 @@ class UpstreamConnection(asyncio.Protocol):
         """End the exchange because our own code failed on it; what else runs goes on."""
         self._report(exc)
         self._sink = None
-        self._open = False
+        self._open = self._straight = False
         self._end = BodyEnd.FAULT
         self._drop()
         try:

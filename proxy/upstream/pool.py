@@ -245,7 +245,7 @@ class BodyReader:
         """What has come so far."""
         return b"".join(self._pieces)
 
-    def upstream_data(self, data: bytes) -> None:
+    def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
         self._size += len(data)
         if self._size <= self._limit:
             self._pieces.append(data)

@@ -48,8 +48,8 @@ class BodyEnd(enum.Enum):
 class Sink(Protocol):
     """Whoever takes a response body. Both are called from the event loop's read callback and must not block."""
 
-    def upstream_data(self, data: bytes) -> None:
-        """Take the body bytes of one read of the socket."""
+    def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
+        """Take the body bytes of one read of the socket; *framed* is the chunk that they came in, if it reads as we would write it."""
 
     def upstream_end(self, end: BodyEnd) -> None:
         """Take note that no byte will follow; called once."""
@@ -63,7 +63,7 @@ class ResponseReader:
     """
 
     __slots__ = (
-        "_expects_head", "_headers", "_parser", "body", "close_delimited", "complete", "feed", "head", "keep_alive", "on_body",
+        "_expects_head", "_headers", "_parser", "between_chunks", "body", "close_delimited", "complete", "feed", "head", "keep_alive", "on_body",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -78,6 +78,7 @@ class ResponseReader:
         self.head: ResponseHead | None = None
         self.complete = False
         self.close_delimited = False  # nothing but the end of the connection ends the body
+        self.between_chunks = False  # behind a whole chunk, unless the next one's size has begun
         self.keep_alive = False  # complete, and the connection is fit for another exchange
         self._expects_head = expects_head
         self._headers: list[tuple[bytes, bytes]] = []
@@ -113,6 +114,12 @@ class ResponseReader:
         if self._expects_head:
             self.complete = True
             raise _Over
+
+    def on_chunk_header(self) -> None:
+        self.between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        self.between_chunks = True
 
     def on_message_complete(self) -> None:
         if self.head is None:

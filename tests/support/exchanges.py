@@ -11,6 +11,7 @@ def exchange_with(request_id: str, started: float, wall: float, **facts: Any) ->
     """Return an exchange in which *facts* have happened."""
     exchange = Exchange(request_id, started, wall)
     for name, value in facts.items():
-        assert hasattr(exchange, name), name
-        setattr(exchange, name, value)
+        part = exchange.progress if hasattr(exchange.progress, name) else exchange
+        assert hasattr(part, name), name
+        setattr(part, name, value)
     return exchange

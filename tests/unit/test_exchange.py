@@ -18,7 +18,7 @@ def exchange(request_id: str = "r1") -> Exchange:
 def counted(of: Exchange) -> dict[float, int]:
     """The buckets that hold something, by their upper bound."""
     bounds = (*GAP_BUCKETS, float("inf"))
-    return {bounds[index]: count for index, count in enumerate(of.gaps or ()) if count}
+    return {bounds[index]: count for index, count in enumerate(of.progress.gaps or ()) if count}
 
 
 def test_an_exchange_begins_without_a_result() -> None:
@@ -27,7 +27,7 @@ def test_an_exchange_begins_without_a_result() -> None:
     assert (new.request_id, new.started, new.wall) == ("r1", START, 1_700_000_000.0)
     assert (new.attempts, new.retries) == ([], [])
     assert (new.outcome, new.ended, new.status, new.code) == (None, None, 0, "")
-    assert (new.first_token, new.last_content, new.gaps, new.longest_gap) == (None, None, None, 0.0)
+    assert (new.progress.first_token, new.progress.gaps, new.progress.longest_gap) == (None, None, 0.0)
     assert new.phase is Phase.REQUEST
 
 
@@ -36,13 +36,14 @@ def test_what_one_exchange_counts_another_does_not_see() -> None:
 
     one.attempts.append(Attempt("a", "gpt", START))
     one.retries.append(("a", "reset"))
-    one.chunks += 1
-    one.content(101)
-    one.content(102)
+    one.progress.chunks += 1
+    one.progress.content(101)
+    one.progress.content(102)
     one.close(Outcome.COMPLETED, 103)
 
-    assert (other.attempts, other.retries, other.chunks, other.gaps, other.gap_sum) == ([], [], 0, None, 0.0)
-    assert (other.first_token, other.outcome, other.ended) == (None, None, None)
+    assert (other.attempts, other.retries, other.outcome, other.ended) == ([], [], None, None)
+    unmoved = other.progress
+    assert (unmoved.chunks, unmoved.gaps, unmoved.gap_sum, unmoved.first_token) == (0, None, 0.0, None)
 
 
 def test_no_default_on_the_class_can_be_changed_in_place() -> None:
@@ -65,20 +66,20 @@ def test_a_part_of_the_record_takes_no_field_that_it_does_not_have(kept: object)
 def test_the_first_content_is_the_first_token_and_no_gap() -> None:
     new = exchange()
 
-    new.content(101.5)
+    new.progress.content(101.5)
 
-    assert (new.first_token, new.last_content) == (101.5, 101.5)
-    assert (new.gaps, new.gap_sum, new.longest_gap) == (None, 0.0, 0.0)
+    assert (new.progress.first_token, new.progress.last_content) == (101.5, 101.5)
+    assert (new.progress.gaps, new.progress.gap_sum, new.progress.longest_gap) == (None, 0.0, 0.0)
 
 
 def test_later_content_is_one_more_gap_and_leaves_the_first_token_alone() -> None:
     new = exchange()
 
     for now in (100.5, 101.0, 101.25):
-        new.content(now)
+        new.progress.content(now)
 
-    assert (new.first_token, new.last_content) == (100.5, 101.25)
-    assert new.gap_sum == 0.75
+    assert (new.progress.first_token, new.progress.last_content) == (100.5, 101.25)
+    assert new.progress.gap_sum == 0.75
     assert counted(new) == {0.5: 1, 0.25: 1}
 
 
@@ -86,10 +87,10 @@ def test_content_is_counted_from_the_first_on() -> None:
     new, seen = exchange(), []
 
     for now in (100.5, 101.0, 101.25):
-        seen.append(new.contents)
-        new.content(now)
+        seen.append(new.progress.contents)
+        new.progress.content(now)
 
-    assert [*seen, new.contents] == [0, 1, 2, 3]
+    assert [*seen, new.progress.contents] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -108,12 +109,12 @@ def test_content_is_counted_from_the_first_on() -> None:
 )
 def test_a_gap_is_counted_in_the_smallest_bucket_that_holds_it(gap: float, bucket: float) -> None:
     new = exchange()
-    new.content(START)
+    new.progress.content(START)
 
-    new.content(START + gap)
+    new.progress.content(START + gap)
 
     assert counted(new) == {bucket: 1}
-    assert len(new.gaps or ()) == len(GAP_BUCKETS) + 1
+    assert len(new.progress.gaps or ()) == len(GAP_BUCKETS) + 1
 
 
 @pytest.mark.parametrize(
@@ -131,9 +132,9 @@ def test_the_longest_gap_is_kept(times: tuple[float, ...], longest: float) -> No
     new = exchange()
 
     for now in times:
-        new.content(now)
+        new.progress.content(now)
 
-    assert new.longest_gap == longest
+    assert new.progress.longest_gap == longest
 
 
 def test_the_buckets_are_those_of_the_published_histogram() -> None:
@@ -171,7 +172,7 @@ def test_a_repr_holds_nothing_that_a_client_wrote() -> None:
 def test_bytes_sent_are_counted_with_their_chunks() -> None:
     it = exchange()
 
-    it.count(b"abc")
-    it.count(b"")
+    it.progress.count(b"abc")
+    it.progress.count(b"")
 
-    assert (it.chunks, it.bytes_out) == (1, 3)
+    assert (it.progress.chunks, it.progress.bytes_out) == (1, 3)

@@ -303,7 +303,7 @@ async def test_clients_own_error_is_passed_on_as_it_is_and_not_tried_again(
         assert orjson.loads(it.it.body) == BUSY
         exchange = it.call.exchange
         assert (exchange.status, exchange.outcome, exchange.code) == (status, Outcome.UPSTREAM_ERROR, "upstream_refused")
-        assert exchange.bytes_out == len(it.it.body)
+        assert exchange.progress.bytes_out == len(it.it.body)
         assert it.results == [("a", "refused")]
         assert not second.requests
 

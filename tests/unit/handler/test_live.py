@@ -16,10 +16,10 @@ async def test_a_stream_shows_whose_it_is_how_far_it_came_and_who_is_waited_for(
         it.stream(b"data: x\n\n")
         call, exchange = it.call, it.call.exchange
         assert call.stream is not None
-        exchange.stream, exchange.subject, exchange.upstream, exchange.chunks = True, "ann", "a", 3
+        exchange.stream, exchange.subject, exchange.upstream, exchange.progress.chunks = True, "ann", "a", 3
         exchange.remote = "192.0.2.7"
         for now in (1.0, 2.0):
-            exchange.content(now)
+            exchange.progress.content(now)
         call.stream.deadlines.byte_at = exchange.started + 4
 
         seen = view(call, exchange.started + 10)

@@ -175,9 +175,9 @@ async def test_stream_is_told_to_proxies_as_one_and_counted() -> None:
         assert b"X-Accel-Buffering: no" in it.head
         assert b"X-Request-Id: r1" in it.head
         exchange = it.call.exchange
-        assert (exchange.status, exchange.stream, exchange.chunks) == (200, True, 2)
+        assert (exchange.status, exchange.stream, exchange.progress.chunks) == (200, True, 2)
         assert exchange.committed is not None
-        assert exchange.longest_gap == 1
+        assert exchange.progress.longest_gap == 1
 
 
 @pytest.mark.usefixtures("clock")

@@ -37,9 +37,9 @@ def streaming(route: str = "chat") -> Exchange:
     exchange.committed = 1000.5
     exchange.upstream_wait = 0.5 - 1 / 512
     for moment in (1000.5, 1000.515625, 1002.515625):
-        exchange.content(moment)
-    exchange.chunks = 3
-    exchange.bytes_out = 300
+        exchange.progress.content(moment)
+    exchange.progress.chunks = 3
+    exchange.progress.bytes_out = 300
     exchange.keepalives_before = 1
     exchange.keepalives_after = 2
     exchange.backpressure_seconds = 0.5
@@ -67,9 +67,9 @@ def whole_answer(route: str = "chat") -> Exchange:
     exchange.status = 200
     exchange.committed = 1000.75
     exchange.whole = True
-    exchange.content(1000.75)
-    exchange.chunks = 1
-    exchange.bytes_out = 300
+    exchange.progress.content(1000.75)
+    exchange.progress.chunks = 1
+    exchange.progress.bytes_out = 300
     exchange.silence_seconds = exchange.upstream_wait = 0.75
     exchange.usage = Usage(tokens_in=12, tokens_out=3)
     exchange.close(Outcome.COMPLETED, 1001.0)

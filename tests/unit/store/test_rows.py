@@ -12,7 +12,7 @@ def exchange(outcome: Outcome = Outcome.COMPLETED, *, dialect: str = "chat", rou
     it.dialect, it.route, it.subject, it.model, it.upstream, it.status, it.stream = dialect, route, "ann", "gpt-*", "a", 200, True
     it.attempts = [Attempt("a", "gpt", 100.0)] if tried else []
     it.retries = [("a", "overloaded")]
-    it.first_token, it.usage, it.cost_usd = 100.25, Usage(3, 5), 0.5
+    it.progress.first_token, it.usage, it.cost_usd = 100.25, Usage(3, 5), 0.5
     it.close(outcome, 102.0)
     return it
 

@@ -124,7 +124,7 @@ async def test_comments_held_back_go_out_with_the_commit(house: Rooms) -> None:
     await joined.tick(5)
 
     assert joined.pieces == [KEEPALIVE + COMMENT]
-    assert (joined.exchange.chunks, joined.exchange.bytes_out) == (1, len(COMMENT))
+    assert (joined.exchange.progress.chunks, joined.exchange.progress.bytes_out) == (1, len(COMMENT))
 
 
 async def test_comments_behind_the_commit_pass_at_once_and_the_event_stays_whole(house: Rooms) -> None:
@@ -654,7 +654,7 @@ async def test_dropped_attempt_leaves_nothing_behind(house: Rooms) -> None:
 
     assert joined.upstreams[0].closed
     assert joined.pieces == [ROLE]
-    assert joined.exchange.first_token is None
+    assert joined.exchange.progress.first_token is None
 
 
 async def test_end_of_a_dropped_attempt_is_not_the_end_of_the_next(house: Rooms) -> None:
@@ -1036,7 +1036,7 @@ async def test_nobody_left_means_no_departure(house: Rooms) -> None:
 async def test_draining_stream_reads_on_for_the_usage_and_writes_nothing(house: Rooms) -> None:
     joined = await house.join(clocks(drain=10))
     running = await joined.live(TOKEN)
-    counted = (joined.exchange.chunks, joined.exchange.bytes_out)
+    counted = (joined.exchange.progress.chunks, joined.exchange.progress.bytes_out)
     joined.client.abort()
     await turns()
     running.cancel()
@@ -1053,7 +1053,7 @@ async def test_draining_stream_reads_on_for_the_usage_and_writes_nothing(house: 
     assert joined.stream.detached
     assert joined.exchange.usage is not None
     assert joined.exchange.usage.tokens_out == 5
-    assert (joined.exchange.chunks, joined.exchange.bytes_out) == counted
+    assert (joined.exchange.progress.chunks, joined.exchange.progress.bytes_out) == counted
     assert joined.pieces == [TOKEN]
 
 
@@ -1251,8 +1251,8 @@ async def test_chunks_and_bytes_are_the_upstreams(house: Rooms) -> None:
     joined.upstream.body(TOKEN, TOKEN[:9], TOKEN[9:])
     await joined.tick(10)
 
-    assert joined.exchange.chunks == 5
-    assert joined.exchange.bytes_out == len(COMMENT + ROLE + TOKEN * 3)
+    assert joined.exchange.progress.chunks == 5
+    assert joined.exchange.progress.bytes_out == len(COMMENT + ROLE + TOKEN * 3)
     assert joined.pieces.count(KEEPALIVE) == 2
 
 
@@ -1266,14 +1266,14 @@ async def test_every_gap_between_two_tokens_is_counted(house: Rooms) -> None:
     joined.upstream.body(COMMENT)
 
     exchange = joined.exchange
-    assert exchange.gaps is not None
-    assert {bound: count for bound, count in zip((*GAP_BUCKETS, NEVER), exchange.gaps, strict=True) if count} == {
+    assert exchange.progress.gaps is not None
+    assert {bound: count for bound, count in zip((*GAP_BUCKETS, NEVER), exchange.progress.gaps, strict=True) if count} == {
         0.25: 1,
         0.5: 1,
         5: 1,
     }
-    assert (exchange.first_token, exchange.last_content) == (START, START + 4.75)
-    assert (exchange.longest_gap, exchange.gap_sum) == (4.0, 4.75)
+    assert (exchange.progress.first_token, exchange.progress.last_content) == (START, START + 4.75)
+    assert (exchange.progress.longest_gap, exchange.progress.gap_sum) == (4.0, 4.75)
 
 
 async def test_first_token_is_the_first_content_and_not_the_first_event(house: Rooms) -> None:
@@ -1282,7 +1282,7 @@ async def test_first_token_is_the_first_content_and_not_the_first_event(house: R
     joined.clock.move(2)
     joined.upstream.body(TOKEN)
 
-    assert (joined.exchange.committed, joined.exchange.first_token) == (START, START + 2)
+    assert (joined.exchange.committed, joined.exchange.progress.first_token) == (START, START + 2)
 
 
 async def test_phase_follows_the_request(house: Rooms) -> None:
@@ -1302,6 +1302,7 @@ async def test_phase_follows_the_request(house: Rooms) -> None:
     joined.stream.go_live(200, HEADERS)
     seen.append(joined.exchange.phase)
     joined.upstream.body(TOKEN)
+    await joined.tick()
     seen.append(joined.exchange.phase)
 
     assert seen == [Phase.REQUEST, Phase.CONNECTING, Phase.HEADERS, Phase.FIRST_TOKEN, Phase.FIRST_TOKEN, Phase.STREAMING]
@@ -1392,7 +1393,12 @@ async def test_whole_body_that_came_with_its_head_is_counted_like_any_other(hous
     joined.stream.close()
 
     exchange = joined.exchange
-    assert (exchange.chunks, exchange.bytes_out, exchange.committed, exchange.first_token) == (1, len(body), START + 2, START + 2)
+    assert (exchange.progress.chunks, exchange.progress.bytes_out, exchange.committed, exchange.progress.first_token) == (
+        1,
+        len(body),
+        START + 2,
+        START + 2,
+    )
     assert exchange.whole
     assert exchange.usage is not None
     assert exchange.usage.tokens_out == 5
@@ -1413,5 +1419,6 @@ async def test_usage_of_a_whole_answer_is_not_that_of_an_attempt_before_it(house
 async def test_stream_shows_where_it_stands(house: Rooms) -> None:
     joined = await house.join()
     await joined.live(TOKEN)
+    await joined.tick()
 
     assert repr(joined.stream) == "<Stream r1 streaming live=True committed=True>"

@@ -41,7 +41,7 @@ class Ear:
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def upstream_data(self, data: bytes) -> None:
+    def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
         self.told.append(data)
 
     def upstream_heard(self) -> None:

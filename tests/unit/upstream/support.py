@@ -41,7 +41,7 @@ class Taker:
     def body(self) -> bytes:
         return b"".join(self.pieces)
 
-    def upstream_data(self, data: bytes) -> None:
+    def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
         assert self.end is None, "data behind the end"
         self.pieces.append(data)
         self.bell.ring()

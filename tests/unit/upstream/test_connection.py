@@ -554,7 +554,7 @@ async def test_nobody_attached_stops_the_reading(authority: Authority, secure: b
 
 async def test_sink_that_pauses_at_the_early_bytes_stays_paused(upstream: Upstream) -> None:
     class Hesitant(Taker):
-        def upstream_data(self, data: bytes) -> None:
+        def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
             super().upstream_data(data)
             connection.pause()
 
@@ -650,7 +650,7 @@ class Faulty(Taker):
         super().__init__()
         self.where = where
 
-    def upstream_data(self, data: bytes) -> None:
+    def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
         if "data" in self.where:
             raise LookupError("data")
         super().upstream_data(data)
