@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import signal
 import ssl
@@ -22,7 +23,7 @@ from tests.integration.asking import listed, until
 from tests.support.answers import KEEPALIVE
 from tests.support.client import End, Response, refused
 from tests.support.components import HOST, free_port, require
-from tests.support.house import BEARER, CHAT, House, chat, open_house
+from tests.support.house import BEARER, CHAT, KEY, House, chat, open_house
 from tests.support.upstream import DONE, Upstream, answer
 
 Opener = Callable[[Path, House], AbstractAsyncContextManager[Shipped]]
@@ -174,6 +175,20 @@ async def test_long_header_passes(front: Shipped) -> None:
         await response.read()
 
         assert response.status == 200
+
+
+@each_front
+async def test_page_of_the_same_address_may_use_its_cookie(opener: Opener, tmp_path: Path) -> None:
+    """On plain HTTP it is the `Host` that tells the proxy's own pages, and the port is a part of it."""
+    keys = [{"id": "tester", "sha256": hashlib.sha256(KEY.encode()).hexdigest()}]
+    async with open_house(demo(auth={"api_keys": keys, "cookie": "session"})) as house, opener(tmp_path, house) as front:
+        await serving(front)
+        async with front.client() as client:
+            headers = [("Cookie", f"session={KEY}"), ("Origin", f"http://{HOST}:{front.port}")]
+            response = await client.request("GET", "/auth/ping", headers)
+            await response.read()
+
+    assert response.status == 200
 
 
 @each_front
