@@ -67,6 +67,7 @@ class ChatEndpointDialect(OpenAiDialect):
     """`POST` with a message in JSON, or `GET` with it in the query, for browsers' EventSource; always answered in events."""
 
     at_once = True
+    reads_head = True
 
     def __init__(self, config: settings.ChatEndpoint) -> None:
         self.name = f"chat:{config.path}"

@@ -55,8 +55,7 @@ class RequestView(NamedTuple):
     stream: bool = False
     place: ModelPlace | None = None  # where the body names the model; None: it does not
     stateful: bool = False  # refers to state that one account holds; goes to the first target only
-    choices: int = 1
-    values: Mapping[str, Any] = _NO_VALUES  # the members of a JSON body, for a translator
+    values: Mapping[str, Any] = _NO_VALUES  # the members of a JSON body, for a translator or an observer
 
 
 class Blind(Observer):
@@ -100,9 +99,6 @@ class Answer(Blind):
         self._begun = self._begun or not data.isspace()
         return CONTENT if self._begun else NOTHING
 
-    def whole(self, body: bytes) -> Usage | None:
-        return self._dialect.usage_of(body if len(body) <= self.CAP else body[-self.TAIL :])
-
     def complete(self, *, clean: bool) -> bool:
         if clean:
             self.usage = self._dialect.usage_of(b"".join(self._copy))
@@ -114,8 +110,9 @@ class Dialect(abc.ABC):
     """One client-facing API. Instances hold no state of a request.
 
     `stream_framing` and `stream_type` are those of its streams where the proxy itself makes them: before an upstream has
-    answered, and translated ones. `at_once`: they are opened before any upstream is asked. `id_header`: where its clients
-    look for an error's request id, if that is not `X-Request-Id`.
+    answered, and translated ones. `at_once`: they are opened before any upstream is asked. `json_streams`: a stream may be one
+    JSON text. `id_header`: where its clients look for an error's request id, if that is not `X-Request-Id`. `reads_head`:
+    more decides about a request than its body and the placeholders of its path.
     """
 
     name: str
@@ -123,6 +120,8 @@ class Dialect(abc.ABC):
     stream_framing = Framing.EVENTS
     stream_type = b"text/event-stream; charset=utf-8"
     at_once = False
+    json_streams = False
+    reads_head = False
 
     def asked_with(self, query: bytes) -> Dialect:
         """Return the form of this API that *query* asks for, where that decides how a stream is written."""
@@ -131,8 +130,8 @@ class Dialect(abc.ABC):
 
     @abc.abstractmethod
     def read_request(self, body: bytes, params: Mapping[str, str]) -> RequestView:
-        """Read what the proxy needs of a body; *params* are the placeholders of the path, and
-        `method`, `query` (raw), `content-type` and `request_id` of the request.
+        """Read what the proxy needs of a body; *params* are the placeholders of the path, and for a dialect that
+        `reads_head` also `method`, `query` (raw), `content-type` and `request_id` of the request.
 
         Raises BadRequest when the body cannot be understood.
         """
@@ -158,6 +157,10 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def usage_of(self, answer: bytes) -> Usage | None:
         """Read the usage of a JSON answer, whole or its end only; None when it says nothing, or is not JSON."""
+
+    def usage_of_whole(self, answer: bytes) -> Usage | None:
+        """Read the usage of a JSON answer that is all there; of a large one only the end is read, where it stands."""
+        return self.usage_of(answer if len(answer) <= Answer.CAP else answer[-Answer.TAIL :])
 
     @abc.abstractmethod
     def error_body(self, error: ProxyError, request_id: str) -> bytes:

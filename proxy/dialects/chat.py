@@ -117,12 +117,14 @@ class Chat(OpenAiDialect):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def choices(self, values: Mapping[str, Any]) -> int:
-        prompts = values.get("prompt")
-        each = super().choices(values)
-        if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):  # numbers are one prompt, in tokens
-            return each * len(prompts)
-        return each
-
     def observer(self, view: RequestView) -> ChatObserver:
-        return ChatObserver(view.choices)
+        return ChatObserver(_choices_asked(view.values))
+
+
+def _choices_asked(values: Mapping[str, Any]) -> int:
+    """Return how many answers a request asks for at once."""
+    number, prompts = values.get("n"), values.get("prompt")
+    each = number if type(number) is int and number > 0 else 1
+    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):  # numbers are one prompt, in tokens
+        return each * len(prompts)
+    return each

@@ -37,23 +37,25 @@ class Gemini(Dialect):
 
     def __init__(self, name: str, *, stream: bool = False) -> None:
         self.name = name
-        self._stream = stream
+        self._stream = self.json_streams = stream
 
     def asked_with(self, query: bytes) -> Dialect:
         return _ARRAY if self._stream and not _wants_events(query) else self
 
     def read_request(self, body: bytes, params: Mapping[str, str]) -> RequestView:
         values = _values(body)
-        return RequestView(model=path_model(params["model"]), stream=self._stream, choices=_candidates(values), values=values)
+        return RequestView(model=path_model(params["model"]), stream=self._stream, values=values)
 
     def observer(self, view: RequestView) -> Observer:
-        return GeminiObserver(view.choices)
+        return GeminiObserver(_candidates(view.values))
 
     def observed(self, view: RequestView, media_type: bytes) -> tuple[Observer, Framing]:
         if media_type == b"text/event-stream":
             return self.observer(view), Framing.EVENTS
         if media_type == b"application/json":
-            return (GeminiArrayObserver(view.choices), Framing.OPAQUE) if self._stream else (Answer(self), Framing.WHOLE)
+            return (
+                (GeminiArrayObserver(_candidates(view.values)), Framing.OPAQUE) if self._stream else (Answer(self), Framing.WHOLE)
+            )
         return Blind(), Framing.OPAQUE
 
     def keepalive(self) -> Keepalive | None:

@@ -92,19 +92,8 @@ class OpenAiDialect(Dialect):
     def read_request(self, body: bytes, params: Mapping[str, str]) -> RequestView:
         members = read_object(body)
         values = members.values
-        return RequestView(
-            model=asked_model(members, params),
-            stream=flag_field(members, "stream"),
-            place=members,
-            stateful=bool(values.get("previous_response_id") or values.get("background") or values.get("conversation")),
-            choices=self.choices(values),
-            values=values,
-        )
-
-    def choices(self, values: Mapping[str, Any]) -> int:
-        """Return how many answers the request asks for at once."""
-        number = values.get("n")
-        return number if type(number) is int and number > 0 else 1
+        stateful = bool(values.get("previous_response_id") or values.get("background") or values.get("conversation"))
+        return RequestView(asked_model(members, params), flag_field(members, "stream"), members, stateful, values)
 
     def keepalive(self) -> Keepalive | None:
         return Comment()

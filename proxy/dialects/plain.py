@@ -27,6 +27,8 @@ class PlainObserver(Observer):
 class Plain(OpenAiDialect):
     """An endpoint of the OpenAI family that is passed on by its path, with the model read from JSON or a form."""
 
+    reads_head = True
+
     def __init__(self, name: str) -> None:
         self.name = name
 

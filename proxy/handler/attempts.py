@@ -45,6 +45,7 @@ ERROR_BODY_WAIT: Final = 10.0  # seconds for the body of an error answer whose h
 _WHOLE: Final = Framing.WHOLE  # to name a member of an enumeration is a slow look-up
 _SUCCESS: Final = Verdict.SUCCESS
 _JSON: Final = b"application/json"
+_IDENTITY: Final = (b"identity", b"")
 _EVENT_STREAMS: Final = (b"text/event-stream", b"application/vnd.amazon.eventstream")
 _SHOULD_NOT_RETRY: Final = (b"X-Should-Retry", b"false")
 
@@ -128,8 +129,9 @@ class Attempts:
             self._note_head(upstream, backend)
             if upstream.head.status >= 400:
                 await self._refuse(upstream, backend)
-            observer, framing = self._observer(upstream.head)
-            if not self._took_whole(upstream, observer, framing):
+            media_type = self._media_type(upstream.head)
+            if not self._took_whole(upstream, media_type):
+                observer, framing = self._observer(upstream.head, media_type)
                 back = self._back if framing is _WHOLE else self._events_back
                 await self._stream.first_event(upstream, observer, framing, back)
             return upstream
@@ -156,18 +158,23 @@ class Attempts:
         attempt.headers_seconds = time.monotonic() - attempt.started
         self._call.exchange.upstream_request_id = backend.provider.request_id(head.fields)
 
-    def _took_whole(self, upstream: UpstreamStream, observer: Observer, framing: Framing) -> bool:
+    def _media_type(self, head: ResponseHead) -> bytes:
+        """Return the type of a body that can be looked into, in lower case; nothing where there is none."""
+        coding = head.fields.get(b"content-encoding")
+        if (coding is not None and coding.strip().lower() not in _IDENTITY) or self._call.method == b"HEAD":
+            return b""
+        return head.fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+
+    def _took_whole(self, upstream: UpstreamStream, media_type: bytes) -> bool:
         """Take an answer that came whole with its head; tells whether it was one."""
-        if self._call.downstream.committed:
-            self._require_fitting(upstream.head, framing)
-            return False
-        if framing is not _WHOLE:
+        dialect = self._call.dialect
+        if media_type != _JSON or self._call.downstream.committed or (dialect.json_streams and self._back is None):
             return False
         whole = upstream.take_whole()
         if whole is None:
             return False
         self._whole = whole if self._back is None else self._back.whole(whole)
-        self._stream.note_whole(self._whole, observer)
+        self._stream.note_whole(self._whole, dialect.usage_of_whole(self._whole))
         return True
 
     def _require_fitting(self, head: ResponseHead, framing: Framing) -> None:
@@ -178,12 +185,14 @@ class Attempts:
         if head.status >= 300:
             raise UpstreamUnexpected(f"status {head.status}")
 
-    def _observer(self, head: ResponseHead) -> tuple[Observer, Framing]:
-        """Decide by the head what a body is, and who looks at it."""
-        status, headers = head.status, head.fields
-        coding = headers.get(b"content-encoding", b"identity").strip().lower()
-        plain = coding in (b"identity", b"") and self._call.method != b"HEAD"
-        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() if plain else b""
+    def _observer(self, head: ResponseHead, media_type: bytes) -> tuple[Observer, Framing]:
+        """Decide by the head what a body is, and who looks at it. Raises UpstreamError for one that cannot go on here."""
+        observer, framing = self._observed(head.status, media_type)
+        if self._call.downstream.committed:
+            self._require_fitting(head, framing)
+        return observer, framing
+
+    def _observed(self, status: int, media_type: bytes) -> tuple[Observer, Framing]:
         if status != 200 and media_type in _EVENT_STREAMS:
             return Blind(), Framing.OPAQUE
         dialect, view = self._call.dialect, self._wish.view

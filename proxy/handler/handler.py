@@ -251,7 +251,7 @@ class Handler:
         if b"content-encoding" in call.head and call.header(b"content-encoding") != "identity":
             raise UnsupportedMedia
         dialect = call.dialect = match.dialect.asked_with(call.query)
-        view = dialect.read_request(call.body, {**match.parts, **_params(call)})
+        view = dialect.read_request(call.body, {**match.parts, **_head_params(call)} if dialect.reads_head else match.parts)
         exchange.model_requested, exchange.stream = view.model, view.stream
         assert call.principal is not None
         course = runtime.courses.of(match.api, dialect, view, call.principal)
@@ -355,8 +355,8 @@ class Handler:
         self._recorder.record(exchange)
 
 
-def _params(call: Call) -> dict[str, str]:
-    """Return what a dialect may want to know of a request besides its body and the placeholders of its path."""
+def _head_params(call: Call) -> dict[str, str]:
+    """Return what some dialects want to know of a request besides its body and the placeholders of its path."""
     return {
         "method": call.request.method,
         "query": call.query[1:].decode("latin-1"),

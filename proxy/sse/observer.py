@@ -76,12 +76,6 @@ class Observer(abc.ABC):
     def event(self, block: bytes) -> int:
         """Look at one whole event block. Notes `terminal`, `error` and `usage`."""
 
-    def whole(self, body: bytes) -> Usage | None:
-        """Look at a whole answer that came at once, and return its usage."""
-        self.feed(body)
-        self.complete(clean=True)
-        return self.usage
-
     @property
     def garbled(self) -> bool:
         """Whether bytes came that are no event of this kind of stream, so that nothing behind them can be read."""

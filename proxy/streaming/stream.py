@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from proxy.dialects.base import CONTENT, TERMINAL, Framing, Observer
 from proxy.downstream import Downstream, Headers
 from proxy.errors import ClientStalled, Expired, ProxyError, UpstreamError, UpstreamErrorEvent, UpstreamTruncated
-from proxy.exchange import Exchange, Phase
+from proxy.exchange import Exchange, Phase, Usage
 from proxy.sse.relay import Held, Relay
 from proxy.streaming.clocks import NEVER, Clocks, WriteStall
 from proxy.streaming.deadlines import Deadlines
@@ -167,10 +167,10 @@ class Stream:
         # shielded where the upstream may be read on: a handler that is cancelled takes with it what it waits for
         await (asyncio.shield(self._done) if self._clocks.drain else self._done)
 
-    def note_whole(self, body: bytes, observer: Observer) -> None:
+    def note_whole(self, body: bytes, usage: Usage | None) -> None:
         """Note an answer whose *body* came whole, with its head: it goes out without passing through here."""
         exchange, now = self.exchange, self._clock()
-        exchange.usage = observer.whole(body)
+        exchange.usage = usage
         self.relay.observer = None  # it is not an earlier attempt's usage that counts
         exchange.committed, exchange.whole = now, True
         self.progress.count(body)

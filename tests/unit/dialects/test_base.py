@@ -44,13 +44,7 @@ def test_a_whole_answer_s_usage_is_read_however_it_came(size: int) -> None:
 
 @pytest.mark.parametrize("body", [ANSWER, embeddings(40), b"<html>"], ids=["small", "large", "no JSON"])
 def test_an_answer_that_came_at_once_has_the_usage_of_one_that_came_in_pieces(body: bytes) -> None:
-    assert Answer(CHAT).whole(body) == answer_of(body[:50], body[50:]).usage
-
-
-def test_a_stream_looked_at_as_a_whole_has_its_usage_too() -> None:
-    body = b"data: " + orjson.dumps({"choices": [], "usage": USAGE}) + b"\n\n"
-
-    assert CHAT.observer(RequestView("m")).whole(body) == Usage(9, 2)
+    assert CHAT.usage_of_whole(body) == answer_of(body[:50], body[50:]).usage
 
 
 def test_a_large_answer_s_usage_is_read_from_its_end() -> None:
@@ -116,14 +110,7 @@ def test_an_answer_that_says_nothing_of_usage_has_none(body: bytes) -> None:
 def test_a_request_s_view_says_the_least_by_default() -> None:
     view = RequestView("m")
 
-    assert (view.model, view.stream, view.place, view.stateful, view.choices, dict(view.values)) == (
-        "m",
-        False,
-        None,
-        False,
-        1,
-        {},
-    )
+    assert (view.model, view.stream, view.place, view.stateful, dict(view.values)) == ("m", False, None, False, {})
 
 
 def test_a_dialect_tells_no_error_that_it_cannot_read() -> None:

@@ -67,7 +67,10 @@ def test_a_model_that_no_text_names_is_not_found() -> None:
     ],
 )
 def test_as_many_candidates_are_expected_as_were_asked_for(config: dict[str, Any], candidates: int) -> None:
-    assert read({**ASKED, **config}).choices == candidates
+    observer = GEMINI_STREAM.observer(read({**ASKED, **config}, stream=True))
+
+    assert isinstance(observer, GeminiObserver)
+    assert observer._candidates == candidates
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"[]", b"7", b'{"a":', b"\xff"])

@@ -218,7 +218,7 @@ def test_a_request_is_read_and_its_body_kept() -> None:
 
     view = MESSAGES.read_request(body, {})
 
-    assert (view.model, view.stream, view.stateful, view.choices) == ("claude-x", True, False, 1)
+    assert (view.model, view.stream, view.stateful) == ("claude-x", True, False)
     assert view.values["max_tokens"] == 9
     assert view.place is not None
     assert view.place.with_model("other") == body.replace(b"claude-x", b"other")

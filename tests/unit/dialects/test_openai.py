@@ -148,7 +148,7 @@ def test_a_request_is_read_for_what_the_proxy_needs_and_no_more() -> None:
 
     view = CHAT.read_request(body, {})
 
-    assert (view.model, view.stream, view.stateful, view.choices) == ("gpt-4o-mini", True, False, 2)
+    assert (view.model, view.stream, view.stateful, view.values["n"]) == ("gpt-4o-mini", True, False, 2)
     assert view.place is not None
     assert view.place.with_model("other") == body.replace(b"gpt-4o-mini", b"other")
 

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from proxy import settings as config
-from proxy.dialects import CHAT
+from proxy.dialects import CHAT, GEMINI_STREAM
 from proxy.dialects.base import Answer, Blind, Framing, RequestView
 from proxy.errors import (
     UpstreamBusy,
@@ -168,6 +168,16 @@ async def test_whole_answer_goes_out_in_one_write_with_its_length(first: Upstrea
         assert {b"X-Their: own", b"X-Request-Id: r1", b"Content-Length: %d" % len(it.it.body)} <= set(it.it.head)
         assert orjson.loads(it.it.body) == ANSWER
         assert it.results == [("a", "ok")]
+
+
+async def test_stream_that_is_one_json_text_is_looked_into_although_it_came_whole(first: Upstream, second: Upstream) -> None:
+    first.script(answer([{"error": {"code": 503}}]))
+    second.script(answer([{"candidates": [{"finishReason": "STOP"}]}]))
+    async with trying(over(first, second)) as it:
+        it.call.dialect = GEMINI_STREAM.asked_with(b"")
+        await it.answer(A, B)
+
+        assert it.results == [("a", "upstream_error_event"), ("b", "ok")]
 
 
 @pytest.mark.parametrize("streamed", [True, False])

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from proxy.dialects import COMPLETIONS, PLAIN, RESPONSES
-from proxy.dialects.base import Answer, Dialect, Framing
+from proxy.dialects.base import Dialect, Framing
 from proxy.dialects.endpoints import CONVERSE_STREAM
 from proxy.dialects.keepalives import SPACE, Constant
 from proxy.errors import (
@@ -22,7 +22,7 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamTruncated,
 )
-from proxy.exchange import GAP_BUCKETS, Phase
+from proxy.exchange import GAP_BUCKETS, Phase, Usage
 from proxy.sse.relay import HOLD_LIMIT
 from proxy.streaming import NEVER
 from proxy.streaming.stream import AFTER_END, HOLD_PAUSE
@@ -1389,7 +1389,7 @@ async def test_whole_body_that_came_with_its_head_is_counted_like_any_other(hous
     joined = await house.join()
     joined.clock.move(2)
 
-    joined.stream.note_whole(body, Answer(COMPLETIONS))
+    joined.stream.note_whole(body, Usage(3, 5))
     joined.stream.close()
 
     exchange = joined.exchange
@@ -1409,7 +1409,7 @@ async def test_usage_of_a_whole_answer_is_not_that_of_an_attempt_before_it(house
     await joined.live(USAGE)
     joined.stream.drop_attempt()
 
-    joined.stream.note_whole(b'{"usage": {"prompt_tokens": 7}}', Answer(COMPLETIONS))
+    joined.stream.note_whole(b'{"usage": {"prompt_tokens": 7}}', Usage(7))
     joined.stream.close()
 
     assert joined.exchange.usage is not None
