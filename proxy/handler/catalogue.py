@@ -45,7 +45,7 @@ class _Patience:
     def began_dialing(self) -> float:
         return 0.0
 
-    def dialed(self, began: float) -> None:
+    def waited(self, began: float) -> None:
         return None
 
 

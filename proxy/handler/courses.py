@@ -10,8 +10,9 @@ from proxy.auth import Principal
 from proxy.dialects.base import Dialect, RequestView
 from proxy.errors import Forbidden
 from proxy.handler.asking import served
-from proxy.handler.plans import Plan, Plans
+from proxy.handler.plans import Plans
 from proxy.router import Route, Router, Target
+from proxy.streaming import Plan
 from proxy.translate import Translators
 from proxy.upstream import Backend
 

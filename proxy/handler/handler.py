@@ -38,7 +38,6 @@ from proxy.handler.asking import Wish
 from proxy.handler.attempts import Attempts
 from proxy.handler.call import Call
 from proxy.handler.departures import Departures
-from proxy.handler.plans import Plan
 from proxy.handler.pricing import cost_usd
 from proxy.handler.recorder import Recorder
 from proxy.handler.runtime import Current
@@ -48,8 +47,7 @@ from proxy.handler.trial import trial
 from proxy.headers import noted, request_id_from, validate_framing, validate_target
 from proxy.lifecycle import Lifecycle, State
 from proxy.router import Route, Target, candidates
-from proxy.sse.relay import Relay
-from proxy.streaming import Lingering, Stream, Ticker
+from proxy.streaming import Lingering, Plan, Stream, Ticker
 from proxy.tasks import Tasks
 
 # What goes with any answer to a request whose query or cookie may hold a credential: nobody is to keep it, or to pass the address on.
@@ -70,7 +68,6 @@ class Handler:
         self._tasks = tasks
         self._departures = Departures()
         self._clock = time.monotonic
-        self._loop = asyncio.get_running_loop()
 
     async def __call__(self, request: Request) -> Sent:
         """Serve one request. Raises only CancelledError."""
@@ -289,10 +286,7 @@ class Handler:
 
     def _stream(self, call: Call, plan: Plan) -> Stream:
         # half a tick early on average is as punctual as half a tick late
-        relay = Relay(keepalive=plan.keepalive, interval=plan.clocks.interval - self._ticker.period / 2, now=self._clock())
-        relay.framing = plan.framing
-        early = (*plan.early_headers, *call.response_headers)
-        stream = Stream(call.exchange, call.downstream, relay, plan.clocks, early_headers=early, loop=self._loop)
+        stream = Stream(call.exchange, call.downstream, plan, call.response_headers, self._ticker.period / 2)
         call.downstream.connection.exchanging = stream
         self._ticker.add(stream)
         if not plan.clocks.commit_after:

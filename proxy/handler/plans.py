@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from proxy.dialects.base import Dialect, Framing, Keepalive
 from proxy.dialects.keepalives import SPACE, Constant, styled
 from proxy.downstream import Headers
 from proxy.headers import stream_headers
 from proxy.settings import Settings, Streaming
-from proxy.streaming import NEVER, Clocks
+from proxy.streaming import NEVER, Clocks, Plan
 
 _EARLY_STREAM: Headers = tuple(stream_headers())
 _EARLY_JSON: Headers = ((b"Content-Type", b"application/json"),)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How one kind of request is waited for. `early_headers` are those of a response that no upstream has answered yet."""
-
-    clocks: Clocks
-    keepalive: Keepalive | None
-    framing: Framing
-    early_headers: Headers
 
 
 class Plans:

@@ -22,7 +22,6 @@ from proxy.sse.frames import SPACE, Framing, Keepalive
 from proxy.sse.observer import FAILED, NOTHING, PING, Observer
 
 HOLD_LIMIT: Final = 16 * 1024
-_EVENTS: Final = Framing.EVENTS  # to name a member of an enumeration is a slow look-up
 
 
 class Held(enum.Enum):
@@ -42,14 +41,15 @@ class Relay:
         "framing", "observer",
     )  # fmt: skip
 
-    def __init__(self, *, keepalive: Keepalive | None, interval: float, now: float) -> None:
+    def __init__(self, keepalive: Keepalive | None, framing: Framing, interval: float, now: float) -> None:
+        """*framing* is that of the response as long as no attempt has answered; *interval* that of keepalives, in seconds."""
         self._frames = keepalive
         self._interval = interval
         self._sent_at: float | None = now  # None: something went out since the last look at the clock
         self._sent = False  # whether the client has had anything at all
         self._tail = boundary.START
         self._id_seen = False  # in what was taken out of the hold; from then on the observer's splitter knows
-        self.framing = _EVENTS
+        self.framing = framing
         self._held = bytearray()
         self._passive = 0  # bytes at the start of the hold that are whole comments or pings
         self._passing = True  # nothing but comments and pings has come from the current attempt

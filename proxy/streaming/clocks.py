@@ -1,9 +1,12 @@
-"""The durations that govern one request, and the watch over a client that does not read."""
+"""What governs the wait for one answer, and the watch over a client that does not read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+
+from proxy.dialects.base import Framing, Keepalive
+from proxy.downstream import Headers
 
 NEVER: Final = float("inf")
 
@@ -23,6 +26,16 @@ class Clocks:
     write_stall: float
     age: float
     drain: float  # how long to read on after the client has left, to learn the usage; 0: not at all
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one kind of request is waited for. `early_headers` are those of a response that no upstream has answered yet."""
+
+    clocks: Clocks
+    keepalive: Keepalive | None
+    framing: Framing
+    early_headers: Headers
 
 
 class WriteStall:

@@ -12,7 +12,7 @@ class Deadlines:
 
     __slots__ = ("_attempt_until", "_clocks", "_first_until", "_whole_until", "byte_at", "content_at", "expires", "started")
 
-    def __init__(self, clocks: Clocks, now: float, *, since: float) -> None:
+    def __init__(self, clocks: Clocks, now: float, since: float) -> None:
         self._clocks = clocks
         self.started = now
         self.expires = since + clocks.age  # whatever happens, counted from the request's beginning

@@ -17,8 +17,9 @@ from proxy.dialects.base import CONTENT, TERMINAL, Framing, Observer
 from proxy.downstream import Downstream, Headers
 from proxy.errors import ClientStalled, Expired, ProxyError, UpstreamError, UpstreamErrorEvent, UpstreamTruncated
 from proxy.exchange import Exchange, Phase, Usage
+from proxy.headers import Header
 from proxy.sse.relay import Held, Relay
-from proxy.streaming.clocks import NEVER, Clocks, WriteStall
+from proxy.streaming.clocks import NEVER, Plan, WriteStall
 from proxy.streaming.deadlines import Deadlines
 from proxy.streaming.endings import CLEAN, broken, failure_of, told
 from proxy.streaming.translation import translated
@@ -36,33 +37,25 @@ class Stream:
     """One client's answer in the making. The handler owns it and must `close` it, also when cancelled."""
 
     __slots__ = (
-        "_clock", "_clocks", "_closed", "_commit_at", "_detached_until", "_done", "_early_framing", "_early_headers", "_end", "_first", "_held_content",
-        "_live", "_loop", "_paused_at", "_stall", "_terminal", "_translator", "_waiting", "deadlines", "downstream", "exchange", "failure", "progress", "relay",
-        "upstream",
+        "_clock", "_closed", "_commit_at", "_detached_until", "_done", "_end", "_first", "_headers", "_held_content", "_leniency", "_live", "_paused_at",
+        "_plan", "_relay", "_stall", "_terminal", "_translator", "_waiting", "deadlines", "downstream", "exchange", "failure", "progress", "upstream",
     )  # fmt: skip
 
     def __init__(
-        self,
-        exchange: Exchange,
-        downstream: Downstream,
-        relay: Relay,
-        clocks: Clocks,
-        *,
-        early_headers: Headers,
-        loop: asyncio.AbstractEventLoop,
+        self, exchange: Exchange, downstream: Downstream, plan: Plan, headers: list[Header], leniency: float = 0.0
     ) -> None:
+        """*headers* are the proxy's own; a keepalive may go *leniency* seconds before it is due."""
         self.exchange = exchange
         self.progress = exchange.progress
         self.downstream = downstream
-        self.relay = relay
-        self._clocks = clocks
-        self._early_headers = early_headers
-        self._early_framing = relay.framing  # what those headers promise
-        self._loop = loop
+        self._plan = plan
+        self._headers = headers
+        self._leniency = leniency
         self._clock = time.monotonic
         now = self._clock()
-        self.deadlines = Deadlines(clocks, now, since=exchange.started)
-        self._commit_at = now + clocks.commit_after
+        self.deadlines = Deadlines(plan.clocks, now, exchange.started)
+        self._commit_at = now + plan.clocks.commit_after
+        self._relay: Relay | None = None
         self._waiting: asyncio.Future[Any] | None = None  # what the handler's task sleeps on, where a deadline may wake it
         self._first: asyncio.Future[None] | None = None  # the current attempt's first event
         self._done: asyncio.Future[None] | None = None  # the end of the answer, once it is live
@@ -73,12 +66,20 @@ class Stream:
         self._paused_at: float | None = None
         self._detached_until: float | None = None
         self.failure: ProxyError | None = None  # why a deadline ended it; the handler may be cancelled before it hears of it
-        self._stall = WriteStall(now)
+        self._stall: WriteStall | None = None
 
     def __repr__(self) -> str:
         return f"<Stream {self.exchange.request_id} {self.exchange.phase.value} live={self._live} committed={self.downstream.committed}>"
 
     # ---- the handler's side
+
+    @property
+    def relay(self) -> Relay:
+        """What decides byte by byte; made when it is first asked for, because most whole answers need none."""
+        if self._relay is None:
+            plan = self._plan
+            self._relay = Relay(plan.keepalive, plan.framing, plan.clocks.interval - self._leniency, self.deadlines.started)
+        return self._relay
 
     @property
     def commit_at(self) -> float | None:
@@ -106,16 +107,19 @@ class Stream:
             return await work
         finally:
             self._waiting = None
-            self._waited(began)
+            self.waited(began)
 
     def began_dialing(self) -> float:
         """Note that a connection is being opened."""
         self.exchange.phase = Phase.CONNECTING
         return self._clock()
 
-    def dialed(self, began: float) -> None:
-        """Note that the dialing has ended."""
-        self._waited(began)
+    def waited(self, began: float) -> None:
+        """Count a wait for the upstream that has ended, as far as the client had nothing yet."""
+        exchange = self.exchange
+        until = self._clock() if exchange.committed is None else exchange.committed
+        if until > began:
+            exchange.upstream_wait += until - began
 
     async def first_event(self, upstream: UpstreamStream, observer: Observer, framing: Framing, back: Back | None = None) -> None:
         """Take *upstream* over and return when its first event is complete: the response may be committed.
@@ -129,7 +133,7 @@ class Stream:
         self._held_content = self._terminal = False
         self.relay.begin(observer, framing)
         self.deadlines.byte_at = self._clock()
-        self._first = self._loop.create_future()
+        self._first = asyncio.get_running_loop().create_future()
         sink, self._translator = (self, None) if back is None else translated(self, back, framing)
         upstream.attach(sink)
         if self._paused_at is not None:
@@ -142,7 +146,7 @@ class Stream:
         """Send what is held, behind the head unless that is out already. From here on chunks pass straight through."""
         now = self._clock()
         self._forgive()
-        self._done = self._loop.create_future()
+        self._done = asyncio.get_running_loop().create_future()
         self._live = True
         self.deadlines.settle()
         data = self.relay.release(now)
@@ -165,13 +169,13 @@ class Stream:
         elif self._paused_at is None:
             self.upstream.resume()
         # shielded where the upstream may be read on: a handler that is cancelled takes with it what it waits for
-        await (asyncio.shield(self._done) if self._clocks.drain else self._done)
+        await (asyncio.shield(self._done) if self._plan.clocks.drain else self._done)
 
     def note_whole(self, body: bytes, usage: Usage | None) -> None:
         """Note an answer whose *body* came whole, with its head: it goes out without passing through here."""
         exchange, now = self.exchange, self._clock()
         exchange.usage = usage
-        self.relay.observer = None  # it is not an earlier attempt's usage that counts
+        self._relay = None  # it is not an earlier attempt's usage that counts
         exchange.committed, exchange.whole = now, True
         self.progress.count(body)
         self.progress.content(now)
@@ -193,7 +197,7 @@ class Stream:
         now = self._clock()
         self._account(now)
         exchange = self.exchange
-        observer = self.relay.observer
+        observer = self._relay.observer if self._relay is not None else None
         if observer is not None:
             exchange.usage = observer.usage if self._translator is None else self._translator.usage
             exchange.observer_skips = observer.splitter.lost
@@ -216,7 +220,7 @@ class Stream:
         progress = self.progress
         progress.chunks += 1
         progress.bytes_out += len(data)
-        seen = self.relay.forward(data, now)
+        seen = self._relay.forward(data, now)  # type: ignore[union-attr]  # made before anything is live
         if seen & CONTENT:
             progress.content(now)
         else:
@@ -258,8 +262,9 @@ class Stream:
         """Close the upstream now, or read on for a while where the settings want the usage."""
         now = self._clock()
         self.exchange.client_gone_at = self.exchange.client_gone_at or now
-        if self._live and self._clocks.drain and self._done is not None and not self._done.done():
-            self._detached_until = now + self._clocks.drain
+        drain = self._plan.clocks.drain
+        if self._live and drain and self._done is not None and not self._done.done():
+            self._detached_until = now + drain
             self._live = False
             self.client_resumed()
         else:
@@ -277,7 +282,7 @@ class Stream:
             return  # it is over, and the handler's task about to hear of it
         self._account(now)
         if not self.downstream.committed:
-            if now >= self._commit_at and (self.upstream is None or self.relay.framing is self._early_framing):
+            if now >= self._commit_at and (self.upstream is None or self.relay.framing is self._plan.framing):
                 self._commit_early(now, wall)
         elif not self._client_stalled(now):
             self._keepalive(b"" if self._terminal else self.relay.frame(now, wall))
@@ -302,12 +307,6 @@ class Stream:
 
     # ---- helpers
 
-    def _waited(self, began: float) -> None:
-        """Count a wait for the upstream, as far as the client had nothing yet."""
-        committed = self.exchange.committed
-        until = self._clock() if committed is None else committed
-        self.exchange.upstream_wait += max(until - began, 0.0)
-
     def _forgive(self) -> None:
         """Forget the deadline that an attempt has missed: it did not end the answer."""
         if isinstance(self.failure, UpstreamError):
@@ -323,11 +322,11 @@ class Stream:
     def _commit_early(self, now: float, wall: float) -> None:
         """Send the 200, a first keepalive, and the comments of the current attempt, although none has succeeded yet."""
         self._commit_at = NEVER
-        self.relay.framing = self._early_framing  # an attempt that has ended may have left its own
+        self.relay.framing = self._plan.framing  # an attempt that has ended may have left its own
         frame = self.relay.first_frame(now, wall)
         comments = b"" if self.upstream is None else self.relay.comments()
         self.progress.count(comments)
-        self.downstream.begin(200, self._early_headers, data=frame + comments)
+        self.downstream.begin(200, [*self._plan.early_headers, *self._headers], data=frame + comments)
         if self.upstream is not None and self._paused_at is None:
             self.upstream.resume()  # the hold may have been too full to read on
         self.exchange.committed = now
@@ -371,9 +370,11 @@ class Stream:
 
     def _client_stalled(self, now: float) -> bool:
         """Tell whether bytes wait for the client; give it up when it has taken none for `write_stall`."""
-        pending = self.downstream.pending
-        if self._stall.seconds(self.downstream.taken, pending, now) >= self._clocks.write_stall:
-            self.fail(ClientStalled(f"took no byte for {self._clocks.write_stall:g}s"))
+        pending, limit = self.downstream.pending, self._plan.clocks.write_stall
+        if self._stall is None:
+            self._stall = WriteStall(self.deadlines.started)
+        if self._stall.seconds(self.downstream.taken, pending, now) >= limit:
+            self.fail(ClientStalled(f"took no byte for {limit:g}s"))
             self.downstream.abort()
         return pending > 0
 
@@ -394,4 +395,5 @@ class Stream:
             self._paused_at = now
             exchange.backpressure_seconds += pause
             self.deadlines.shift(pause)
-        exchange.silence_seconds = max(0.0, now - self.deadlines.started - exchange.backpressure_seconds)
+        silence = now - self.deadlines.started - exchange.backpressure_seconds
+        exchange.silence_seconds = silence if silence > 0 else 0.0

@@ -40,8 +40,8 @@ class Waiter(Protocol):
     def began_dialing(self) -> float:
         """Note that a connection is being opened; the dialer has its own deadline."""
 
-    def dialed(self, began: float) -> None:
-        """Note that the dialing has ended, one way or the other."""
+    def waited(self, began: float) -> None:
+        """Note that it has ended, one way or the other."""
 
 
 class UpstreamStream:
@@ -183,7 +183,7 @@ class Pool:
             return await self.dialer.dial(self._new_connection, self._connect_timeout)
         finally:
             self._dialing -= 1
-            waiter.dialed(began)
+            waiter.waited(began)
 
     def _new_connection(self) -> UpstreamConnection:
         return UpstreamConnection(self._loop, self._lost_idle)

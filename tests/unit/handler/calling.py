@@ -17,8 +17,7 @@ from proxy.handler import Runtime, build
 from proxy.handler.call import Call
 from proxy.headers import noted
 from proxy.settings import Settings
-from proxy.sse.relay import Relay
-from proxy.streaming import Stream
+from proxy.streaming import Plan, Stream
 from proxy.upstream import Addresses, Network
 from tests.support.house import settings
 from tests.unit.downstream.listening import GET, Client, Listener, listening
@@ -68,12 +67,10 @@ class Asked:
         Of its clocks only those named in *seconds* run.
         """
         call, now = self.call, time.monotonic()
-        relay = Relay(keepalive=None, interval=10.0, now=now)
-        relay.framing = framing
-        loop = asyncio.get_running_loop()
-        call.stream = Stream(call.exchange, call.downstream, relay, clocks(**seconds), early_headers=EARLY, loop=loop)
+        call.stream = Stream(call.exchange, call.downstream, Plan(clocks(**seconds), None, framing, EARLY), [])
         if not pieces:
             return
+        relay = call.stream.relay
         relay.begin(call.dialect.observer(RequestView("m")), framing)
         relay.hold(b"".join(pieces), committed=False)
         if release:

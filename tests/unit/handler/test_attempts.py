@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,7 +29,6 @@ from proxy.handler.attempts import Attempts
 from proxy.handler.surface import Match
 from proxy.health import verdict_of
 from proxy.router import Target
-from proxy.sse.relay import Relay
 from proxy.streaming import Stream
 from proxy.tasks import Tasks
 from proxy.upstream import BedrockSigner
@@ -70,11 +68,7 @@ class Trying:
         self.call = call = it.call
         self.view: RequestView = CHAT.read_request(call.body, {})
         plan = call.runtime.plans.of_model("gpt-*", call.runtime.settings.streaming, CHAT, stream=not whole)
-        relay = Relay(keepalive=plan.keepalive, interval=10.0, now=time.monotonic())
-        relay.framing = plan.framing
-        loop = asyncio.get_running_loop()
-        self.stream = Stream(call.exchange, call.downstream, relay, plan.clocks, early_headers=plan.early_headers, loop=loop)
-        call.stream = self.stream
+        call.stream = self.stream = Stream(call.exchange, call.downstream, plan, [])
 
     async def answer(self, *targets: Target, public_path: bool = True) -> None:
         """Try these targets (default: the first upstream) to the end."""

@@ -9,9 +9,9 @@ import pytest
 from proxy.dialects import CHAT, COMPLETIONS, PLAIN
 from proxy.dialects.base import Framing, Keepalive
 from proxy.dialects.plain import Plain
-from proxy.handler.plans import Plan, Plans
+from proxy.handler.plans import Plans
 from proxy.settings import Settings, Streaming
-from proxy.streaming import NEVER
+from proxy.streaming import NEVER, Plan
 
 SECONDS = {
     "commit_after": 3.0,

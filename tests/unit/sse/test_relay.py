@@ -25,7 +25,7 @@ DONE = b"data: [DONE]\n\n"
 
 def waiting(observer: Observer | None = None, *, framing: Framing = Framing.EVENTS, keepalive: Keepalive | None = None) -> Relay:
     """A relay whose first attempt has answered with a head and no byte yet."""
-    relay = Relay(keepalive=keepalive or Comment(), interval=INTERVAL, now=0.0)
+    relay = Relay(keepalive or Comment(), Framing.EVENTS, INTERVAL, 0.0)
     relay.begin(observer or ChatObserver(1), framing)
     return relay
 
@@ -69,7 +69,7 @@ def test_a_relayed_byte_puts_the_next_frame_off() -> None:
 
 
 def test_without_a_keepalive_nothing_is_ever_put_in() -> None:
-    relay = Relay(keepalive=None, interval=INTERVAL, now=0.0)
+    relay = Relay(None, Framing.EVENTS, INTERVAL, 0.0)
 
     assert relay.first_frame(0.0, WALL) == b""
     assert due(relay, 1e9) == b""
@@ -431,7 +431,7 @@ def test_a_mark_in_the_middle_of_a_stream_stays() -> None:
 
 
 def test_an_early_commit_sends_its_frame_at_once() -> None:
-    relay = Relay(keepalive=Comment(), interval=INTERVAL, now=0.0)
+    relay = Relay(Comment(), Framing.EVENTS, INTERVAL, 0.0)
 
     first = relay.first_frame(5.0, WALL)
 
@@ -441,7 +441,7 @@ def test_an_early_commit_sends_its_frame_at_once() -> None:
 
 
 def test_a_frame_knows_the_time_of_day() -> None:
-    relay = Relay(keepalive=Comment("beat {unix_ms}"), interval=INTERVAL, now=0.0)
+    relay = Relay(Comment("beat {unix_ms}"), Framing.EVENTS, INTERVAL, 0.0)
 
     assert due(relay) == b": beat 1700000000000\n\n"
 

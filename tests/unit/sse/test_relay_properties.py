@@ -121,7 +121,7 @@ class Player:
 
 
 def new_relay(keepalive: Keepalive | None, kind: type[Relay] = Relay) -> Relay:
-    return kind(keepalive=keepalive, interval=0.0, now=0.0)
+    return kind(keepalive, Framing.EVENTS, 0.0, 0.0)
 
 
 def frames_of(style: str) -> Keepalive | None:

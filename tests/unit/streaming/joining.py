@@ -11,8 +11,7 @@ from proxy.dialects import CHAT
 from proxy.dialects.base import Dialect, Framing, Keepalive, RequestView
 from proxy.dialects.keepalives import Comment
 from proxy.exchange import Exchange
-from proxy.sse.relay import Relay
-from proxy.streaming import NEVER, Clocks, Stream
+from proxy.streaming import NEVER, Clocks, Plan, Stream
 from proxy.tasks import Tasks
 from proxy.upstream import OutboundRequest, Pool
 from proxy.upstream.connection import UpstreamConnection
@@ -182,11 +181,8 @@ class Rooms:
         """Take a request from a client and make the stream of its answer, *age* seconds after its admission."""
         governed, now = governed or clocks(), self._clock.now
         client, downstream = await self._listener.downstream()
-        relay = Relay(keepalive=keepalive, interval=governed.interval, now=now)
-        relay.framing = framing
         exchange = Exchange("r1", now - age, self._clock.time() - age)
-        loop = asyncio.get_running_loop()
-        stream = Stream(exchange, downstream, relay, governed, early_headers=EARLY, loop=loop)
+        stream = Stream(exchange, downstream, Plan(governed, keepalive, framing, EARLY), [])
         client.connection.exchanging = stream
         joined = Joined(self._clock, stream, client.transport)
         self._made.append(joined)

@@ -90,7 +90,7 @@ class Patience:
         self.dialing += 1
         return 0.0
 
-    def dialed(self, began: float) -> None:
+    def waited(self, began: float) -> None:
         self.dialing -= 1
 
     async def until(self, phase: Phase) -> None:
