@@ -52,6 +52,7 @@ class Verdict(enum.Enum):
 
 
 _SUCCESS: Final = Verdict.SUCCESS  # to name a member of an enumeration is a slow look-up
+_COOLING: Final = Verdict.COOLING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,7 +213,7 @@ class Health:
         """
         circuit = self._circuits[permit.upstream]
         circuit.report(permit, verdict, now)
-        if verdict is Verdict.COOLING and retry_after is not None:
+        if verdict is _COOLING and retry_after is not None:
             circuit.cool(now + min(retry_after, LONGEST_COOLING))
 
     def snapshot(self, now: float) -> dict[str, CircuitView]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Final, NamedTuple
+from typing import Final
 
-from proxy.dialects.base import RequestView
 from proxy.handler.call import Call
 from proxy.handler.pricing import cost_usd
-from proxy.handler.surface import Match
 from proxy.headers import Header
 from proxy.providers import Asked, take_version
 from proxy.router import Route, Target
@@ -22,66 +20,55 @@ _ASKED_FOR_USAGE: Final = ("chat", "completions")
 _JSON: Final = ((b"Content-Type", b"application/json"),)
 
 
-class Question(NamedTuple):
-    """A request as one target gets it; *back* translates its answers, None where they pass as they are."""
-
-    out: Outgoing
-    back: Back | None = None
+Question = tuple[Outgoing, Back | None]  # a request as one target gets it; the second translates its answers, if need be
 
 
-class Wish(NamedTuple):
-    """What a client asks for, whoever is going to answer it."""
+def question(call: Call, backend: Backend, target: Target) -> Question:
+    """Return the request for *target*. Raises Untranslatable, or BadRequest, where it cannot be put to it."""
+    if call.route is None:
+        return _outgoing(call, call.path + call.query, call.body), None
+    if call.match.api in backend.provider.apis:
+        return _native(call, call.route, backend, target.model)
+    return _translated(call, call.route, backend, target.model)
 
-    match: Match
-    view: RequestView
-    route: Route | None = None  # None: a named upstream was asked, by a path of its own
 
-    def of(self, call: Call, backend: Backend, target: Target) -> Question:
-        """Return the request for *target*. Raises Untranslatable, or BadRequest, where it cannot be put to it."""
-        if self.route is None:
-            return Question(_outgoing(call, call.path + call.query, call.body))
-        if self.match.api in backend.provider.apis:
-            return self._native(call, self.route, backend, target)
-        return self._translated(call, self.route, backend, target)
+def _native(call: Call, route: Route, backend: Backend, model: str) -> Question:
+    api, view, body = call.match.api, call.view, call.body
+    if view.place is not None and view.place.model != model and backend.provider.reads_model(api):
+        body = view.place.with_model(model)
+    out = _outgoing(call, _target(call, backend, model), body)
+    if route.ask_usage and view.stream and api in _ASKED_FOR_USAGE:
+        asking = with_usage_asked(body, view.values)
+        if asking is not None:
+            return out._replace(body=asking), AskedUsage()
+    return out, None
 
-    def _native(self, call: Call, route: Route, backend: Backend, target: Target) -> Question:
-        place, body = self._target(call, backend, target), self._body(call, backend, target)
-        if route.ask_usage and self.view.stream and self.match.api in _ASKED_FOR_USAGE:
-            asking = with_usage_asked(body, self.view.values)
-            if asking is not None:
-                return Question(_outgoing(call, place, asking), AskedUsage())
-        return Question(_outgoing(call, place, body))
 
-    def _target(self, call: Call, backend: Backend, target: Target) -> bytes:
-        api, canonical = self.match.api, self.match.canonical
-        if not canonical:
-            return backend.provider.target(Asked(api, call.path, call.query, target.model, self.view.stream))
-        query, version = take_version(call.query)
-        return backend.provider.target(Asked(api, canonical, query, target.model, self.view.stream, version))
+def _target(call: Call, backend: Backend, model: str) -> bytes:
+    match, stream = call.match, call.view.stream
+    if not match.canonical:
+        return backend.provider.target(Asked(match.api, call.path, call.query, model, stream))
+    query, version = take_version(call.query)
+    return backend.provider.target(Asked(match.api, match.canonical, query, model, stream, version))
 
-    def _body(self, call: Call, backend: Backend, target: Target) -> bytes:
-        place = self.view.place
-        if place is None or place.model == target.model or not backend.provider.reads_model(self.match.api):
-            return call.body
-        return place.with_model(target.model)
 
-    def _translated(self, call: Call, route: Route, backend: Backend, target: Target) -> Question:
-        pair = call.runtime.translators.find(self.match.api, backend.provider.apis)
-        assert pair is not None  # the handler lets no other target through
-        source = Source(
-            values=self.view.values,
-            model=target.model,
-            stream=self.view.stream,
-            request_id=call.exchange.request_id,
-            now=int(time.time()),
-            drop_params=route.drop_params,
-            cost=lambda usage: cost_usd(usage, route.price),
-        )
-        asked = pair.request(source)
-        place = backend.provider.target(Asked(pair.target, asked.path, asked.query, target.model, self.view.stream))
-        headers = _headers(call, asked)
-        out = Outgoing(method=b"POST", target=place, headers=headers, request_id=call.exchange.request_id, body=asked.body)
-        return Question(out, asked.back)
+def _translated(call: Call, route: Route, backend: Backend, model: str) -> Question:
+    pair = call.runtime.translators.find(call.match.api, backend.provider.apis)
+    assert pair is not None  # the handler lets no other target through
+    view, request_id = call.view, call.exchange.request_id
+    source = Source(
+        values=view.values,
+        model=model,
+        stream=view.stream,
+        request_id=request_id,
+        now=int(time.time()),
+        drop_params=route.drop_params,
+        cost=lambda usage: cost_usd(usage, route.price),
+    )
+    asked = pair.request(source)
+    place = backend.provider.target(Asked(pair.target, asked.path, asked.query, model, view.stream))
+    headers = _headers(call, asked)
+    return Outgoing(method=b"POST", target=place, headers=headers, request_id=request_id, body=asked.body), asked.back
 
 
 def served(api: str, backend: Backend, translators: Translators) -> bool:

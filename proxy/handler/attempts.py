@@ -27,7 +27,7 @@ from proxy.errors import (
 )
 from proxy.exchange import OK, Attempt, Phase
 from proxy.handler.answers import cut
-from proxy.handler.asking import Wish
+from proxy.handler.asking import question
 from proxy.handler.call import Call
 from proxy.headers import ResponseHead as Delivered
 from proxy.headers import header_lines, stream_headers
@@ -36,7 +36,7 @@ from proxy.retry import Decision, GiveUp, Position, Situation, parse_retry_after
 from proxy.router import Target
 from proxy.streaming import Stream
 from proxy.translate import Back
-from proxy.upstream import Backend, BedrockSigner, BodyEnd, BodyReader, ResponseHead, UpstreamStream
+from proxy.upstream import Backend, BedrockSigner, BodyEnd, BodyReader, Outgoing, ResponseHead, UpstreamStream
 
 FIRST: Final = Position()
 ERROR_BODY_LIMIT: Final = 256 * 1024
@@ -73,12 +73,10 @@ class Attempts:
     _backend: Backend | None = None
     _repeating: Backend | None = None  # whose budget the current attempt takes a place of
 
-    def __init__(self, call: Call, wish: Wish, targets: Sequence[Target]) -> None:
-        assert call.stream is not None
+    def __init__(self, call: Call, stream: Stream, targets: Sequence[Target]) -> None:
         self._call = call
-        self._wish = wish
+        self._stream = stream
         self._targets = targets
-        self._stream: Stream = call.stream
         self._runtime = call.runtime
 
     async def answer(self) -> Sent:
@@ -108,30 +106,21 @@ class Attempts:
     async def _attempt_at(self, position: Position) -> UpstreamStream:
         target = self._targets[position.target]
         backend = self._runtime.backends[target.upstream]
-        exchange = self._call.exchange
-        exchange.upstream = target.upstream
         now = time.monotonic()
-        self._attempt = Attempt(target.upstream, target.model, now)
-        exchange.attempts.append(self._attempt)
-        question = self._wish.of(self._call, backend, target)
-        self._events_back = question.back
-        self._back = None if question.back is None or question.back.same_api else question.back
-        self._backend = backend
-        backend.budget.enter()
-        self._permit = self._runtime.health.admit(target.upstream, now, only=len(self._targets) == 1 or position.repeats > 0)
-        if self._permit is None:
-            raise UpstreamBusy("its circuit is open")
-        self._stream.deadlines.begin_attempt(now, another=self._another_target_left(position))
+        out = self._begin_attempt(target, backend, now)
+        self._enter(backend, position, now)
         if backend.signer is not None:
             await self._wait_for_credentials(backend.signer)
-        upstream = await backend.pool.open(backend.request(question.out), self._stream)
+        upstream = await backend.pool.open(backend.request(out), self._stream)
         try:
             self._note_head(upstream, backend)
             if upstream.head.status >= 400:
                 await self._refuse(upstream, backend)
             media_type = self._media_type(upstream.head)
             if not self._took_whole(upstream, media_type):
-                observer, framing = self._observer(upstream.head, media_type)
+                observer, framing = self._observer(upstream.head.status, media_type)
+                if self._call.downstream.committed:
+                    self._require_fitting(upstream.head, framing)
                 back = self._back if framing is _WHOLE else self._events_back
                 await self._stream.first_event(upstream, observer, framing, back)
             return upstream
@@ -140,6 +129,30 @@ class Attempts:
         except BaseException:
             upstream.close()
             raise
+
+    def _begin_attempt(self, target: Target, backend: Backend, now: float) -> Outgoing:
+        """Write the attempt down, and return the request for its target."""
+        upstream, model = target
+        call, exchange = self._call, self._call.exchange
+        exchange.upstream = upstream
+        self._attempt = Attempt(upstream, model, now)
+        exchange.attempts.append(self._attempt)
+        out, back = question(call, backend, target)
+        self._events_back = back
+        self._back = None if back is None or back.same_api else back
+        return out
+
+    def _enter(self, backend: Backend, position: Position, now: float) -> None:
+        """Take a place at the upstream, and leave of its circuit. Raises UpstreamBusy."""
+        several = len(self._targets) > 1
+        self._backend = backend
+        backend.budget.enter()
+        self._permit = self._runtime.health.admit(backend.name, now, only=not several or position.repeats > 0)
+        if self._permit is None:
+            raise UpstreamBusy("its circuit is open")
+        if several:
+            another = self._runtime.policy.another_target_left(position, len(self._targets), replayable=self._replayable)
+            self._stream.deadlines.begin_attempt(now, another=another)
 
     async def _wait_for_credentials(self, signer: BedrockSigner) -> None:
         ready = signer.ready()
@@ -185,17 +198,11 @@ class Attempts:
         if head.status >= 300:
             raise UpstreamUnexpected(f"status {head.status}")
 
-    def _observer(self, head: ResponseHead, media_type: bytes) -> tuple[Observer, Framing]:
-        """Decide by the head what a body is, and who looks at it. Raises UpstreamError for one that cannot go on here."""
-        observer, framing = self._observed(head.status, media_type)
-        if self._call.downstream.committed:
-            self._require_fitting(head, framing)
-        return observer, framing
-
-    def _observed(self, status: int, media_type: bytes) -> tuple[Observer, Framing]:
+    def _observer(self, status: int, media_type: bytes) -> tuple[Observer, Framing]:
+        """Decide by the head what a body is, and who looks at it."""
         if status != 200 and media_type in _EVENT_STREAMS:
             return Blind(), Framing.OPAQUE
-        dialect, view = self._call.dialect, self._wish.view
+        dialect, view = self._call.dialect, self._call.view
         if self._back is None:
             return dialect.observed(view, media_type)
         if media_type in _EVENT_STREAMS:
@@ -232,10 +239,6 @@ class Attempts:
         if self._back is not None:
             status, body = self._back.error(status, body)
         return Refused(status, delivered, body)
-
-    def _another_target_left(self, position: Position) -> bool:
-        count = len(self._targets)
-        return count > 1 and self._runtime.policy.another_target_left(position, count, replayable=self._replayable)
 
     @property
     def _replayable(self) -> bool:

@@ -9,10 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from proxy.auth import Principal
+from proxy.dialects.base import RequestView
 from proxy.downstream import Downstream, Request
 from proxy.errors import BadRequest, BodiesFull, BodyTimeout, BodyTooLarge
 from proxy.exchange import Exchange
+from proxy.handler.surface import Match
 from proxy.headers import Heads, Noted
+from proxy.router import Route
 from proxy.settings import Limits, Price
 from proxy.streaming import Stream
 
@@ -52,6 +55,9 @@ class Call:
     query = b""
     body = b""
     more: AsyncGenerator[bytes, None] | None = None
+    match: Match  # what it asks for
+    view = RequestView("")  # what its body says of that
+    route: Route | None = None  # None: a named upstream is asked, by a path of its own
     principal: Principal | None = None
     slot = ""  # the subject whose slot it holds
     stream: Stream | None = None

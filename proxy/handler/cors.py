@@ -28,23 +28,23 @@ class Cors:
 
     def __init__(self, origins: Iterable[str], max_age: float, *, cookies: bool = False) -> None:
         """With *cookies*, pages of these origins may let the browser send theirs along, and read the answers."""
-        self._origins = frozenset(origins)
+        self.origins = frozenset(origins)
         self._credentials: Headers = [(b"Access-Control-Allow-Credentials", b"true")] if cookies else []
         self._max_age = b"%d" % int(max_age)
 
     def headers(self, origin: str | None) -> Headers:
         """Return what every answer carries, also an error: else a browser hides its reason from the page."""
-        if not self._origins:
+        if not self.origins:
             return []
         vary = (b"Vary", b"Origin")
-        if origin is None or origin not in self._origins:
+        if origin is None or origin not in self.origins:
             return [vary]
         allowed = (b"Access-Control-Allow-Origin", origin.encode())
         return [vary, allowed, *self._credentials, (b"Access-Control-Expose-Headers", _EXPOSED)]
 
     def preflight(self, origin: str | None, wanted: str | None) -> Headers | None:
         """Return the headers of the answer to a preflight; None if the request is not one, or not ours to allow."""
-        if origin is None or wanted is None or origin not in self._origins:
+        if origin is None or wanted is None or origin not in self.origins:
             return None
         return [
             (b"Vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),

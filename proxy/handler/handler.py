@@ -15,8 +15,7 @@ from typing import Any, Final
 
 from aiohttp import hdrs
 
-from proxy.auth import RequestHead, strip_credential_query
-from proxy.dialects.base import RequestView
+from proxy.auth import Principal, RequestHead, strip_credential_query
 from proxy.downstream import Downstream, Request, Sent
 from proxy.downstream.response import CLOSED, status_and_headers
 from proxy.errors import (
@@ -34,7 +33,6 @@ from proxy.errors import (
 from proxy.exchange import Exchange, Outcome
 from proxy.handler import catalogue, pages, tickets
 from proxy.handler.answers import refusal, refuse
-from proxy.handler.asking import Wish
 from proxy.handler.attempts import Attempts
 from proxy.handler.call import Call
 from proxy.handler.departures import Departures
@@ -52,6 +50,7 @@ from proxy.tasks import Tasks
 
 # What goes with any answer to a request whose query or cookie may hold a credential: nobody is to keep it, or to pass the address on.
 _SECRET: Final = ((b"Referrer-Policy", b"no-referrer"), (b"Cache-Control", b"no-store"))
+_OPEN: Final = ("test", "departure")  # pages that may be had without credentials
 _COMPLETED: Final = Outcome.COMPLETED  # to name a member of an enumeration is a slow look-up
 
 log = logging.getLogger("proxy.handler")
@@ -136,9 +135,10 @@ class Handler:
 
     async def _serve(self, call: Call) -> Sent:
         request, runtime = call.request, call.runtime
-        call.response_headers += runtime.cors.headers(call.header(b"origin"))
+        if runtime.cors.origins:
+            call.response_headers += runtime.cors.headers(call.header(b"origin"))
         self._read_head(call)
-        query = _without_credential(call.query)
+        query = _without_credential(call.query) if call.query else b""
         if len(query) != len(call.query) or (b"cookie" in call.head and runtime.settings.auth.cookie is not None):
             call.response_headers += _SECRET
         if call.method == b"OPTIONS":
@@ -146,26 +146,31 @@ class Handler:
             if allowed is not None:
                 call.exchange.status = 204
                 return call.downstream.answer(204, allowed, b"")
-        match = self._match(call)
-        call.dialect = catalogue.dialect(call) if match.page == "models" else match.dialect
-        call.exchange.route, call.exchange.dialect = match.route, call.dialect.name
-        if match.page == "health":
+        page = self._match(call).page
+        if page == "health":
             return self._health(call)
         self._lifecycle.admit(call)
-        if match.page == "stream-check":
+        if page == "stream-check":
             return stream_check(call)
-        if not (match.page in ("test", "departure") and runtime.settings.diagnostics.public):
-            await self._authenticate(call)
+        if page == "model" or page not in _OPEN or not runtime.settings.diagnostics.public:
+            principal = self._recall(call) or await self._identify(call)
+            self._seat(call, principal)
+            if self._lifecycle.peers is not None:
+                await self._lifecycle.share_subject(principal.slot, principal.max_streams)
         call.query = query
-        return await (self._model(call, match) if match.page == "model" else self._page(call, match))
+        return await (self._model(call) if page == "model" else self._page(call, page))
 
     def _match(self, call: Call) -> Match:
+        """Find out what is asked for; from here on the call is answered in the words of that API."""
         surface = call.runtime.surface
         try:
-            return surface.match(call.method, call.path)
+            match = call.match = surface.match(call.method, call.path)
         except RequestError:
             call.dialect = surface.words(call.path, call.dialect)
             raise
+        call.dialect = catalogue.dialect(call) if match.page == "models" else match.dialect
+        call.exchange.route, call.exchange.dialect = match.route, call.dialect.name
+        return match
 
     def _health(self, call: Call) -> Sent:
         """Answer a load balancer, but not on an old connection of a process that cannot be reached by new ones.
@@ -178,19 +183,19 @@ class Handler:
         call.exchange.close(Outcome.REJECTED_DRAINING, self._clock())
         return CLOSED
 
-    async def _page(self, call: Call, match: Match) -> Sent:
-        if match.page == "upstream":
-            return await self._passthrough(call, match)
-        if match.page == "models":
-            return await catalogue.models(call, match.rest, self._tasks)
-        if match.page == "ping":
+    async def _page(self, call: Call, page: str) -> Sent:
+        if page == "upstream":
+            return await self._passthrough(call)
+        if page == "models":
+            return await catalogue.models(call, call.match.rest, self._tasks)
+        if page == "ping":
             return pages.ping(call)
-        if match.page == "tickets":
+        if page == "tickets":
             return await tickets.issue(call)
-        if match.page == "stop":
-            return await self._stop(call, match.rest)
-        if match.page == "departure":
-            return await self._departed(call, match.rest)
+        if page == "stop":
+            return await self._stop(call, call.match.rest)
+        if page == "departure":
+            return await self._departed(call, call.match.rest)
         return await trial(call, self._departures)
 
     async def _departed(self, call: Call, wanted: bytes) -> Sent:
@@ -226,21 +231,27 @@ class Handler:
             call.downstream.closing = True
             raise
 
-    async def _authenticate(self, call: Call) -> None:
-        authenticator, caller, now = call.runtime.authenticator, call.downstream.connection.caller, call.exchange.wall
-        principal = None if call.query else caller.recall(authenticator, call.head, now)
-        if principal is None:
-            principal = await authenticator.identify(RequestHead(call.head, call.method, call.path, call.query[1:]), now)
-            if not call.query:
-                caller.note(authenticator, call.head, principal, now)
+    def _recall(self, call: Call) -> Principal | None:
+        """Return who asks, if it is who asked last on this connection."""
+        if call.query:
+            return None
+        return call.downstream.connection.caller.recall(call.runtime.authenticator, call.head, call.exchange.wall)
+
+    async def _identify(self, call: Call) -> Principal:
+        authenticator, now = call.runtime.authenticator, call.exchange.wall
+        principal = await authenticator.identify(RequestHead(call.head, call.method, call.path, call.query[1:]), now)
+        if not call.query:
+            call.downstream.connection.caller.note(authenticator, call.head, principal, now)
+        return principal
+
+    def _seat(self, call: Call, principal: Principal) -> None:
+        """Take a slot of *principal*'s for the call."""
         call.exchange.subject = principal.subject
         self._lifecycle.admit_subject(principal.slot, principal.max_streams)
         call.principal, call.slot = principal, principal.slot  # from here on its slot is held
-        if self._lifecycle.peers is not None:
-            await self._lifecycle.share_subject(principal.slot, principal.max_streams)
 
-    async def _model(self, call: Call, match: Match) -> Sent:
-        runtime, exchange = call.runtime, call.exchange
+    async def _model(self, call: Call) -> Sent:
+        runtime, exchange, match = call.runtime, call.exchange, call.match
         if call.method == b"GET" and call.request.headers.get("Last-Event-ID"):
             return pages.no_more(call)
         if not call.take_body(runtime.settings.limits, runtime.bodies):
@@ -248,26 +259,27 @@ class Handler:
         if b"content-encoding" in call.head and call.header(b"content-encoding") != "identity":
             raise UnsupportedMedia
         dialect = call.dialect = match.dialect.asked_with(call.query)
-        view = dialect.read_request(call.body, {**match.parts, **_head_params(call)} if dialect.reads_head else match.parts)
+        params = {**match.parts, **_head_params(call)} if dialect.reads_head else match.parts
+        view = call.view = dialect.read_request(call.body, params)
         exchange.model_requested, exchange.stream = view.model, view.stream
         assert call.principal is not None
         course = runtime.courses.of(match.api, dialect, view, call.principal)
-        route = course.route
+        route = call.route = course.route
         exchange.model, call.price = route.name, route.price
-        targets = course.only or self._targets(call, route, view, match.api)
-        call.stream = self._stream(call, course.plan)
-        return await Attempts(call, Wish(match, view, route), targets).answer()
+        targets = course.only or self._targets(call, route)
+        stream = call.stream = self._stream(call, course.plan)
+        return await Attempts(call, stream, targets).answer()
 
-    def _targets(self, call: Call, route: Route, view: RequestView, api: str) -> tuple[Target, ...]:
+    def _targets(self, call: Call, route: Route) -> tuple[Target, ...]:
         if not route.targets:
-            raise ApiNotServed(f"no target of {route.name} speaks {api}")
-        now, health = self._clock(), call.runtime.health
+            raise ApiNotServed(f"no target of {route.name} speaks {call.match.api}")
+        now, health, view = self._clock(), call.runtime.health, call.view
         draw = random.random()  # noqa: S311 - spreads load
         return candidates(route, view.model, draw=draw, usable=lambda name: health.usable(name, now), stateful=view.stateful)
 
-    async def _passthrough(self, call: Call, match: Match) -> Sent:
+    async def _passthrough(self, call: Call) -> Sent:
         """Pass a request on to a named upstream, for the paths that its list allows, and for nothing else."""
-        runtime = call.runtime
+        runtime, match = call.runtime, call.match
         backend = runtime.backends.get(match.name)
         if backend is None or not any(_below(match.rest, prefix) for prefix in backend.passthrough):
             raise NotFound
@@ -279,8 +291,8 @@ class Handler:
             call.response_headers = [each for each in call.response_headers if each not in ours]
         await call.stream_body(runtime.settings.limits, runtime.bodies, runtime.settings.retry.max_body)
         call.path = match.rest
-        call.stream = self._stream(call, runtime.plans.of_passthrough(match.dialect))
-        return await Attempts(call, Wish(match, RequestView(model="")), (Target(match.name, ""),)).answer()
+        stream = call.stream = self._stream(call, runtime.plans.of_passthrough(match.dialect))
+        return await Attempts(call, stream, (Target(match.name, ""),)).answer()
 
     # ---- helpers
 

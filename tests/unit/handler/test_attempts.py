@@ -24,7 +24,6 @@ from proxy.errors import (
 )
 from proxy.exchange import Outcome
 from proxy.handler import Runtime, attempts
-from proxy.handler.asking import Wish
 from proxy.handler.attempts import Attempts
 from proxy.handler.surface import Match
 from proxy.health import verdict_of
@@ -66,14 +65,14 @@ class Trying:
     def __init__(self, it: Asked, *, whole: bool) -> None:
         self.it = it
         self.call = call = it.call
-        self.view: RequestView = CHAT.read_request(call.body, {})
+        call.match, call.view = CHAT_COMPLETIONS, CHAT.read_request(call.body, {})
         plan = call.runtime.plans.of_model("gpt-*", call.runtime.settings.streaming, CHAT, stream=not whole)
         call.stream = self.stream = Stream(call.exchange, call.downstream, plan, [])
 
     async def answer(self, *targets: Target, public_path: bool = True) -> None:
         """Try these targets (default: the first upstream) to the end."""
-        route = self.call.runtime.router.resolve(self.view.model) if public_path else None
-        await Attempts(self.call, Wish(CHAT_COMPLETIONS, self.view, route), targets or (A,)).answer()
+        self.call.route = self.call.runtime.router.resolve(self.call.view.model) if public_path else None
+        await Attempts(self.call, self.stream, targets or (A,)).answer()
 
     @property
     def results(self) -> list[tuple[str, str]]:
