@@ -42,6 +42,7 @@ from proxy.handler.runtime import Current
 from proxy.handler.stream_check import stream_check
 from proxy.handler.surface import Match
 from proxy.handler.trial import trial
+from proxy.handler.turns import Turns
 from proxy.headers import noted, request_id_from, validate_framing, validate_target
 from proxy.lifecycle import Lifecycle, State
 from proxy.router import Route, Target, candidates
@@ -66,6 +67,8 @@ class Handler:
         self._recorder = recorder
         self._tasks = tasks
         self._departures = Departures()
+        self._turns = Turns()
+        self._streams = 0  # that run at this moment
         self._clock = time.monotonic
 
     async def __call__(self, request: Request) -> Sent:
@@ -82,6 +85,8 @@ class Handler:
         call.head, call.heads = head, None if known is None else heads
         call.response_headers.append((b"X-Request-Id", exchange.request_id.encode()))
         try:
+            if self._streams and not self._turns.take():
+                await self._turns.wait()
             response = await self._serve(call)
             exchange.close(_COMPLETED, self._clock())
             return response
@@ -303,6 +308,7 @@ class Handler:
         self._ticker.add(stream)
         if not plan.clocks.commit_after:
             stream.tick(self._clock(), time.time())  # at once means before the next tick
+        self._streams += call.exchange.stream
         return stream
 
     def _failed(self, call: Call, error: ProxyError) -> Sent:
@@ -348,6 +354,7 @@ class Handler:
         exchange, stream = call.exchange, call.stream
         if stream is not None:
             stream.close()
+            self._streams -= exchange.stream
             self._ticker.remove(stream)
             exchange.cost_usd = cost_usd(exchange.usage, call.price)
             call.downstream.connection.exchanging = None
