@@ -15,8 +15,7 @@ from proxy.dialects.bedrock_events import ConverseObserver, InvokeObserver
 from proxy.dialects.bedrock_usage import read_native_usage
 from proxy.dialects.body import read_object
 from proxy.dialects.eventstream import encode
-from proxy.dialects.openai import read_json
-from proxy.dialects.usage import usage_at_end
+from proxy.dialects.openai import usage_in
 from proxy.errors import BadRequest, Kind, ProxyError, UpstreamError
 from proxy.exchange import Usage
 
@@ -72,8 +71,7 @@ class Bedrock(Dialect):
         return None
 
     def usage_of(self, answer: bytes) -> Usage | None:
-        whole = read_json(answer)
-        return read_native_usage(usage_at_end(answer) if whole is None else whole.get("usage"))
+        return read_native_usage(usage_in(answer))
 
     def error_body(self, error: ProxyError, request_id: str) -> bytes:
         return orjson.dumps({"message": error.public})

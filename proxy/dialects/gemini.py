@@ -12,9 +12,9 @@ from proxy.dialects.base import Answer, Blind, Dialect, Framing, Keepalive, Obse
 from proxy.dialects.body import read_object
 from proxy.dialects.gemini_stream import GeminiArrayObserver, GeminiObserver, told_error
 from proxy.dialects.keepalives import Blank
-from proxy.dialects.openai import read_json
+from proxy.dialects.openai import usage_in
 from proxy.dialects.path import path_model
-from proxy.dialects.usage import read_gemini_usage, usage_at_end
+from proxy.dialects.usage import read_gemini_usage
 from proxy.errors import Kind, ProxyError
 from proxy.exchange import Usage
 
@@ -62,8 +62,7 @@ class Gemini(Dialect):
         return Blank()
 
     def usage_of(self, answer: bytes) -> Usage | None:
-        whole = read_json(answer)
-        return read_gemini_usage(usage_at_end(answer, "usageMetadata") if whole is None else whole.get("usageMetadata"))
+        return read_gemini_usage(usage_in(answer, "usageMetadata"))
 
     def error_body(self, error: ProxyError, request_id: str) -> bytes:
         return orjson.dumps({"error": _error(error, request_id)})

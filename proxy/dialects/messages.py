@@ -12,8 +12,8 @@ from proxy.dialects.base import CONTENT, FAILED, NOTHING, PING, TERMINAL, Dialec
 from proxy.dialects.body import flag_field, read_object, text_field
 from proxy.dialects.keepalives import PING as PING_FRAME
 from proxy.dialects.keepalives import Constant
-from proxy.dialects.openai import error_word, read_json, told_error
-from proxy.dialects.usage import MESSAGES_COUNTS, read_messages_usage, usage_at_end
+from proxy.dialects.openai import error_word, read_json, told_error, usage_in
+from proxy.dialects.usage import MESSAGES_COUNTS, read_messages_usage
 from proxy.errors import Kind, ProxyError
 from proxy.exchange import Usage
 from proxy.sse.events import Event, parse
@@ -129,8 +129,7 @@ class Messages(Dialect):
         return Constant(PING_FRAME)
 
     def usage_of(self, answer: bytes) -> Usage | None:
-        whole = read_json(answer)
-        return read_messages_usage(usage_at_end(answer) if whole is None else whole.get("usage"))
+        return read_messages_usage(usage_in(answer))
 
     def error_body(self, error: ProxyError, request_id: str) -> bytes:
         told = {"type": _TYPES[error.kind], "message": error.public, "code": error.code}

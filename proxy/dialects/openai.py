@@ -12,7 +12,7 @@ from proxy.dialects.base import Dialect, Keepalive, Observer, RequestView
 from proxy.dialects.body import Members, flag_field, read_object, text_field
 from proxy.dialects.keepalives import Comment
 from proxy.dialects.path import path_model
-from proxy.dialects.usage import read_usage, usage_at_end
+from proxy.dialects.usage import last_members, read_usage, usage_at_end
 from proxy.errors import Kind, ProxyError
 from proxy.exchange import Usage
 
@@ -59,6 +59,12 @@ def _read_leniently(data: bytes) -> Any:
         return None
 
 
+def usage_in(answer: bytes, key: str = "usage") -> Any:
+    """Return the usage that stands under *key* in a JSON answer, whole or its end only; None when it says nothing, or is not JSON."""
+    members = last_members(answer, key) or read_json(answer)
+    return usage_at_end(answer, key) if members is None else members.get(key)
+
+
 def told_error(body: bytes) -> Any:
     """Return what an upstream's error body says is wrong, in any of the forms in use; None when it says nothing."""
     try:
@@ -99,8 +105,7 @@ class OpenAiDialect(Dialect):
         return Comment()
 
     def usage_of(self, answer: bytes) -> Usage | None:
-        whole = read_json(answer)
-        return read_usage(usage_at_end(answer) if whole is None else whole.get("usage"))
+        return read_usage(usage_in(answer))
 
     def error_body(self, error: ProxyError, request_id: str) -> bytes:
         return orjson.dumps({"error": error_object(error, request_id)})

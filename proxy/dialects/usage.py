@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any, Final
 
+import orjson
+
 from proxy.exchange import Usage
 
 _MOST: Final = 1 << 53  # beyond it no count and no price is believed
@@ -23,7 +25,10 @@ GEMINI_COUNTS: Final = (
     "thoughtsTokenCount",
     "cachedContentTokenCount",
 )
-_USAGES: Final = {key: re.compile(rf'"{key}"\s*:\s*(?=\{{)') for key in ("usage", "usageMetadata")}
+_KEYS: Final = ("usage", "usageMetadata")
+_USAGES: Final = {key: re.compile(rf'"{key}"\s*:\s*(?=\{{)') for key in _KEYS}
+_QUOTED: Final = {key: f'"{key}"'.encode() for key in _KEYS}
+_BACKSLASH: Final = ord("\\")
 _DECODER: Final = json.JSONDecoder()
 
 
@@ -89,6 +94,23 @@ def _cost(usage: dict[str, Any]) -> float | None:
     if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < _MOST:
         return cost * unit
     return None
+
+
+def last_members(answer: bytes, key: str) -> dict[str, Any] | None:
+    """Return the members of a JSON object from its last *key* on; None where that cannot be told without reading all of it.
+
+    Usage stands near the end of an answer, and what the model wrote before it. Nothing that is read here can be a part of
+    that text: inside a string a quote has a backslash before it, and only the members of the outermost object end where
+    the answer ends.
+    """
+    at = answer.rfind(_QUOTED[key])
+    if at < 1 or answer[at - 1] == _BACKSLASH:
+        return None
+    try:
+        members: dict[str, Any] = orjson.loads(b"{" + answer[at:])
+    except orjson.JSONDecodeError:
+        return None
+    return members
 
 
 def usage_at_end(answer: bytes, key: str = "usage") -> Any:

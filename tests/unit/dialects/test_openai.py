@@ -7,7 +7,7 @@ import pytest
 
 from proxy.dialects import CHAT
 from proxy.dialects.keepalives import Comment
-from proxy.dialects.openai import error_word, read_json, told_error
+from proxy.dialects.openai import error_word, read_json, told_error, usage_in
 from proxy.errors import (
     BadRequest,
     BodyTooLarge,
@@ -165,6 +165,21 @@ def test_a_whole_answer_s_usage_is_read() -> None:
     assert CHAT.usage_of(answer) == Usage(9, 2)
     assert CHAT.usage_of(answer[20:]) == Usage(9, 2), "its end is enough"
     assert CHAT.usage_of(b'{"usage":null}') is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        pytest.param(b'{"usage":{"a":1},"choices":[{"usage":{"a":2}}]}', {"a": 1}, id="not what stands below another key"),
+        pytest.param(b'{"usage":{"a":1},"score":NaN}', {"a": 1}, id="in what is not quite JSON"),
+        pytest.param(b'{"choices":[{"usage":{"a":2}}]}', None, id="none"),
+        pytest.param(b'{"us\\u0061ge":{"a":1}}', {"a": 1}, id="however its key is written"),
+        pytest.param(b'0.1,"usage":{"a":1},"x":{"usage":2}}', {"a": 1}, id="an end in which it stands twice"),
+        pytest.param(b"<html>", None, id="no JSON"),
+    ],
+)
+def test_usage_is_that_of_the_answer_itself(answer: bytes, usage: Any) -> None:
+    assert usage_in(answer) == usage
 
 
 def test_the_own_keepalive_is_a_comment() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.usage import read_gemini_usage, read_messages_usage, read_usage, usage_at_end
+from proxy.dialects.usage import last_members, read_gemini_usage, read_messages_usage, read_usage, usage_at_end
 from proxy.exchange import Usage
 
 JSON = st.recursive(
@@ -191,3 +192,45 @@ def test_a_usage_at_the_end_is_found_under_its_own_key() -> None:
 
     assert usage_at_end(end, "usageMetadata") == {"b": 2}
     assert usage_at_end(end) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "members"),
+    [
+        pytest.param(b'{"id":"x","usage":{"a":1}}', {"usage": {"a": 1}}, id="last"),
+        pytest.param(b'{"usage" : {"a":1} , "tier":"}"}\n', {"usage": {"a": 1}, "tier": "}"}, id="followed by others"),
+        pytest.param(b'{"usage":{"a":1},"usage":null}', {"usage": None}, id="the last one counts"),
+        pytest.param(b'{"usage":{"a":1},"u\\u0073age":{"a":2}}', {"usage": {"a": 2}}, id="the last one counts, however it is written"),
+        pytest.param(b'2,0.1]}],"usage":{"a":1}}', {"usage": {"a": 1}}, id="the end only"),
+        pytest.param(b'{"usage":{"a":1},"more":{"usage":{"a":2}}}', None, id="of an inner object"),
+        pytest.param(b'{"x\\"usage":{"a":1}}', None, id="the end of a longer key"),
+        pytest.param(b'{"text":"usage","more":1}', None, id="a value"),
+        pytest.param(b'{"text":"\\"usage\\":{}"}', None, id="in what the model wrote"),
+        pytest.param(b'[{"usage":{"a":1}}]', None, id="in a list"),
+        pytest.param(b'{"usage":{"a":1}', None, id="cut"),
+        pytest.param(b'{"usage":{"a":NaN}}', None, id="no JSON"),
+        pytest.param(b'usage":{"a":1}}', None, id="where its quote is missing"),
+        pytest.param(b'"usage":{"a":1}}', None, id="where what stands before it is missing"),
+        pytest.param(b"", None, id="nothing"),
+    ],
+)  # fmt: skip
+def test_the_last_members_of_an_answer_are_read_without_the_rest(answer: bytes, members: dict[str, Any] | None) -> None:
+    assert last_members(answer, "usage") == members
+
+
+AWKWARD = st.sampled_from(("usage", '"usage"', "\\", '\\"usage', '":{', "u", "}", '"usage":{"a":1}}', "é"))
+INSIDE = st.recursive(
+    AWKWARD | st.integers(0, 9) | st.none(),
+    lambda inside: st.lists(inside, max_size=2) | st.dictionaries(AWKWARD, inside, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(AWKWARD, INSIDE, max_size=4), st.booleans(), st.sampled_from((None, 1)))
+def test_what_is_read_of_an_answer_s_end_is_what_reading_all_of_it_gives(
+    answer: dict[str, Any], ascii_only: bool, indent: int | None
+) -> None:
+    members = last_members(json.dumps(answer, ensure_ascii=ascii_only, indent=indent).encode(), "usage")
+
+    assert members is None or members.items() <= answer.items()
+    assert members is None or "usage" in members
