@@ -17,6 +17,8 @@ MAX_WORD: Final = 128
 MAX_DETAIL: Final = 512
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 _WORDS: Final = ("id", "method", "subject", "remote", "model", "upstream_request_id")
+_BACKSLASH: Final = ord("\\")  # stands before what JSON escapes
+_DELETE: Final = 0x7F  # the one character of ASCII that is neither printable nor escaped
 _COMPLETED: Final = Outcome.COMPLETED  # to name a member of an enumeration is a slow look-up
 NOTEWORTHY: Final = frozenset({Outcome.CLIENT_STALLED, Outcome.EXPIRED, Outcome.DRAINED, Outcome.IN_BAND_ERROR})
 
@@ -48,7 +50,7 @@ class AccessLog:
         known = self._known.get(outcome)
         if known is not None:
             fields = _fields(exchange, ended, known, self._clock.rfc3339(exchange.wall))
-            self._sink.write(_text_line(fields, colour=self._colour) if self._text else json_line(fields))
+            self._sink.write(_text_line(_printable(fields), colour=self._colour) if self._text else _json_line(fields))
 
 
 def _level(outcome: Outcome) -> str:
@@ -95,28 +97,26 @@ def _put_failure(fields: dict[str, Any], exchange: Exchange) -> None:
     if exchange.auth_failure:
         fields["auth_failure"] = exchange.auth_failure
     if exchange.detail:
-        fields["detail"] = printable(exchange.detail, MAX_DETAIL)
+        fields["detail"] = exchange.detail[:MAX_DETAIL]
     if exchange.outcome is Outcome.CLIENT_GONE:
         fields["phase"] = exchange.phase.value
 
 
 def _put_words(fields: dict[str, Any], exchange: Exchange) -> None:
-    """Put what peers have chosen. Nearly always all of it is printable and short, which one look tells."""
-    subject, remote, model = exchange.subject, exchange.remote, exchange.model_requested
+    """Put what peers have chosen, cut to a length. Nearly always all of it together is no longer, which one look tells."""
+    subject, remote, model, theirs = exchange.subject, exchange.remote, exchange.model_requested, exchange.upstream_request_id
     if subject:
         fields["subject"] = subject
     if remote:
         fields["remote"] = remote
     if model:
         fields["model"] = model
-    if theirs := exchange.upstream_request_id:
+    if theirs:
         fields["upstream_request_id"] = theirs
-    words = (exchange.request_id, exchange.method, subject, remote, model, theirs)
-    joined = "".join(words)
-    if not joined.isprintable() or (len(joined) > MAX_WORD and max(map(len, words)) > MAX_WORD):
-        fields.update({name: printable(fields[name], MAX_WORD) for name in _WORDS if name in fields})
-    if exchange.upstream:
-        fields["upstream"] = exchange.upstream
+    if len(f"{exchange.request_id}{exchange.method}{subject}{remote}{model}{theirs}") > MAX_WORD:
+        fields.update({name: fields[name][:MAX_WORD] for name in _WORDS if name in fields})
+    if upstream := exchange.upstream:
+        fields["upstream"] = upstream
 
 
 def _put_attempts(fields: dict[str, Any], exchange: Exchange, ended: float) -> None:
@@ -161,7 +161,7 @@ def _put_amounts(fields: dict[str, Any], exchange: Exchange) -> None:
 def _attempt(attempt: Attempt, ended: float) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "upstream": attempt.upstream,
-        "model": printable(attempt.model, MAX_WORD),
+        "model": attempt.model[:MAX_WORD],
         "result": attempt.result or "cancelled",
         "ms": _ms((attempt.ended or ended) - attempt.started),
     }
@@ -169,6 +169,22 @@ def _attempt(attempt: Attempt, ended: float) -> dict[str, Any]:
         fields["status"] = attempt.status
     if attempt.reused:
         fields["reused"] = True
+    return fields
+
+
+def _json_line(fields: dict[str, Any]) -> bytes:
+    """Write *fields* down. In nearly every line nothing has to be made printable, which the line itself tells soonest."""
+    line = json_line(fields)
+    return line if line.isascii() and _BACKSLASH not in line and _DELETE not in line else json_line(_printable(fields))
+
+
+def _printable(fields: dict[str, Any]) -> dict[str, Any]:
+    """Make what peers have chosen printable; all of it has been cut."""
+    for name in (*_WORDS, "detail"):
+        if name in fields:
+            fields[name] = printable(fields[name], MAX_DETAIL)
+    for attempt in fields.get("attempts", ()):
+        attempt["model"] = printable(attempt["model"], MAX_WORD)
     return fields
 
 

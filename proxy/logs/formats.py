@@ -21,6 +21,7 @@ COLOURS: Final[Mapping[str, str]] = {
 }
 
 _FRACTIONS: Final = tuple(f".{millisecond:03d}Z" for millisecond in range(1000))
+_LAST: Final = 0.9995  # from here on it is the next second's .000
 
 
 class Clock:
@@ -29,17 +30,18 @@ class Clock:
     __slots__ = ("_second", "_text")
 
     def __init__(self) -> None:
-        self._second = -1
+        self._second = -1.0
         self._text = ""
 
     def rfc3339(self, seconds: float) -> str:
         """Return the time *seconds* after the epoch."""
-        milliseconds = int(seconds * 1000 + 0.5)
-        within = milliseconds - self._second * 1000
-        if not 0 <= within < 1000:
-            self._second, within = divmod(milliseconds, 1000)
+        within = seconds - self._second
+        if not 0.0 <= within < _LAST:
+            self._second, within = divmod(seconds, 1.0)
+            if within >= _LAST:
+                self._second, within = self._second + 1.0, 0.0
             self._text = datetime.fromtimestamp(self._second, UTC).isoformat()[:-6]
-        return self._text + _FRACTIONS[within]
+        return self._text + _FRACTIONS[int(within * 1000.0 + 0.5)]
 
 
 def printable(text: str, limit: int) -> str:

@@ -43,6 +43,7 @@ class LineWriter:
         # Their first byte is a line feed, written only to end a line of which the sink got no more than a part.
         self._filling = bytearray(LF.ljust(capacity // 2))
         self._spare = bytearray(LF.ljust(capacity // 2))
+        self._room = memoryview(self._filling)  # what is put into a bytearray itself is copied twice
         self._used = 1
         self._dropped = 0
         self._torn = False
@@ -64,10 +65,10 @@ class LineWriter:
         with self._lock:
             start = self._used
             end = start + len(line)
-            if end > len(self._filling) or self._stopping:
+            if end > len(self._room) or self._stopping:
                 self._dropped += 1
                 return
-            self._filling[start:end] = line
+            self._room[start:end] = line
             self._used = end
         if start == 1:
             self._some.set()
@@ -99,7 +100,7 @@ class LineWriter:
                 self._hurry.wait(PERIOD)
             with self._lock:
                 full, used = self._filling, self._used
-                self._filling, self._used = self._spare, 1
+                self._filling, self._room, self._used = self._spare, memoryview(self._spare), 1
                 self._some.clear()
                 self._hurry.clear()
             with self._turn():

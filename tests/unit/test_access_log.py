@@ -235,6 +235,35 @@ def test_a_word_of_a_peer_is_cut(written: Write, name: str) -> None:
     assert "x" * 129 not in text
 
 
+def test_words_of_peers_that_are_long_only_together_are_whole(written: Write) -> None:
+    exchange = completed_stream()
+    exchange.subject = exchange.model_requested = exchange.upstream_request_id = exchange.attempts[0].model = "x" * 128
+
+    line = json.loads(written(exchange))
+
+    words = (line["subject"], line["model"], line["upstream_request_id"], line["attempts"][0]["model"])
+    assert words == ("x" * 128,) * 4
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("größer 模型", "größer 模型"),
+        ('a "b" \\ c', 'a "b" \\ c'),
+        ("a\x7fb", "a\\x7fb"),
+        ("a\x85b", "a\\x85b"),
+        ("a\tb", "a\\tb"),
+    ],
+)
+def test_of_a_peer_s_word_only_what_cannot_be_printed_is_rewritten(written: Write, model: str, shown: str) -> None:
+    exchange = completed_stream()
+    exchange.model_requested = exchange.attempts[0].model = model
+
+    line = json.loads(written(exchange))
+
+    assert (line["model"], line["attempts"][0]["model"]) == (shown, shown)
+
+
 def test_a_lone_surrogate_does_not_lose_the_line(written: Write) -> None:
     exchange = completed_stream()
     exchange.model_requested = "gpt-\ud800"

@@ -18,6 +18,9 @@ from proxy.logs.formats import Clock, json_line, level_label, printable, text_va
         (1763719383.9996, "2025-11-21T10:03:04.000Z"),
         (1763719384.0, "2025-11-21T10:03:04.000Z"),
         (1763719383.5, "2025-11-21T10:03:03.500Z"),
+        (1763719382.9996, "2025-11-21T10:03:03.000Z"),
+        (1763719383.9994999, "2025-11-21T10:03:03.999Z"),
+        (1763719383.0035, "2025-11-21T10:03:03.003Z"),  # the nearest there is to it lies below
     ],
 )
 def test_time_is_utc_to_the_millisecond(seconds: float, text: str) -> None:
