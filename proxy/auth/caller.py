@@ -9,6 +9,7 @@ from proxy.auth.credential import PLACES, Headers
 from proxy.auth.principal import Principal
 
 _COOKIE: Final = b"cookie"
+_PLACES: Final = frozenset({*PLACES, _COOKIE})  # where a credential may stand
 RECALL_FOR: Final = 5.0  # seconds; added to the time for which a good token is remembered
 
 
@@ -20,29 +21,30 @@ class Caller:
     in front carry the requests of many.
     """
 
-    __slots__ = ("_principal", "_said", "_since", "_until", "_verdict")
+    __slots__ = ("_elsewhere", "_place", "_principal", "_said", "_since", "_until", "_verdict")
 
     def __init__(self) -> None:
         self._verdict: object = None
-        self._said: tuple[Sequence[bytes] | None, ...] = ()
+        self._place = b""  # the header in which it stood; empty where anonymous use is allowed and there was none
+        self._elsewhere = _PLACES  # where nothing may stand
+        self._said: Sequence[bytes] | None = None
         self._principal: Principal | None = None
         self._since = self._until = 0.0
 
     def recall(self, verdict: object, head: Headers, now: float) -> Principal | None:
         """Return who sends *head*, if it presents exactly what was good a moment ago. *now* is seconds since the epoch."""
-        if self._verdict is not verdict or not self._since <= now < self._until or self._said != _said(head) or _COOKIE in head:
+        if self._verdict is not verdict or not self._since <= now < self._until:
             return None
-        return self._principal
+        return self._principal if head.get(self._place) == self._said and self._elsewhere.isdisjoint(head) else None
 
     def note(self, verdict: object, head: Headers, principal: Principal, now: float) -> None:
         """Remember that *head*, and nothing besides its headers, was found to speak for *principal*."""
-        if _COOKIE in head:
+        used = _PLACES.intersection(head)
+        if _COOKIE in used or len(used) > 1:
             return
-        self._verdict, self._said, self._principal = verdict, _said(head), principal
+        self._place = next(iter(used), b"")
+        self._elsewhere, self._said = _PLACES - used, head.get(self._place)
+        self._verdict, self._principal = verdict, principal
         self._since, self._until = now, now + RECALL_FOR
         if principal.expires_at is not None:
             self._until = min(self._until, principal.expires_at)
-
-
-def _said(head: Headers) -> tuple[Sequence[bytes] | None, ...]:
-    return tuple(map(head.get, PLACES))

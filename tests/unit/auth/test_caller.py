@@ -102,3 +102,17 @@ def test_who_sends_a_cookie_is_not_taken_for_who_sent_none() -> None:
 
     assert caller.recall(CONFIGURATION, noted([]), NOW) is not None
     assert caller.recall(CONFIGURATION, noted([COOKIE]), NOW) is None
+
+
+def test_who_sends_several_credentials_is_not_remembered() -> None:
+    """Where anonymous use is allowed, they count as none."""
+    several = noted([(b"X-Api-Key", b"sk-one"), (b"Api-Key", b"sk-two")])
+
+    assert remembering(several).recall(CONFIGURATION, several, NOW) is None
+
+
+def test_who_sends_nothing_is_known_by_that() -> None:
+    caller = remembering(noted([(b"Host", b"p")]))
+
+    assert caller.recall(CONFIGURATION, noted([(b"Host", b"q")]), NOW) is not None
+    assert caller.recall(CONFIGURATION, HEAD, NOW) is None

@@ -56,6 +56,15 @@ def test_a_head_with_any_other_difference_is_not(raw: tuple[Header, ...]) -> Non
     assert having(*CHAT).recall(raw, VERSION) is None
 
 
+def test_a_head_that_is_not_known_spoils_nothing() -> None:
+    heads = having(*CHAT)
+    heads.recall((HOST, (b"Origin", b"3"), KEY), VERSION)
+    heads.recall((HOST, (b"Content-Length", b"+3"), KEY), VERSION)
+
+    assert heads.recall(CHAT, VERSION) == noted(CHAT)
+    assert heads.recall((HOST, (b"Origin", b"3"), KEY), VERSION) is None
+
+
 def test_a_header_that_is_added_at_the_end_is_not_overlooked() -> None:
     assert having(HOST).recall((HOST, KEY), VERSION) is None
     assert having(HOST).recall((HOST, (b"Content-Length", b"3")), VERSION) is None
