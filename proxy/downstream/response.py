@@ -73,28 +73,29 @@ class Downstream:
     def begin(self, status: int, headers: Headers, *, length: int | None = None, data: bytes = b"") -> None:
         """Write the head, and *data* behind it in the same write. Without *length* the body is chunked."""
         request = self.request
-        version, modern = request.version, request.version >= (1, 1)
-        bodiless = status in _BODILESS or request.method == "HEAD"
-        self._sized = bodiless or length is not None
-        self._chunked = modern and not self._sized
-        self._keep = request.keep_alive and not self.closing and (self._sized or self._chunked)
-        if length is not None and status not in _BODILESS:  # a 304 would have to name its 200's (RFC 9110 8.6)
+        modern = request.version >= (1, 1)
+        bare = status in _BODILESS
+        bodiless = bare or request.method == "HEAD"
+        sized = self._sized = bodiless or length is not None
+        chunked = self._chunked = modern and not sized
+        keep = self._keep = request.keep_alive and not self.closing and (sized or chunked)
+        if length is not None and not bare:  # a 304 would have to name its 200's (RFC 9110 8.6)
             framing = b"Content-Length: %d\r\n" % length
         else:
-            framing = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
-        if not self._keep:
+            framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+        if not keep:
             framing += b"Connection: close\r\n"
         elif not modern:
             framing += b"Connection: keep-alive\r\n"
-        head = b"%b%b\r\n" % (status_and_headers(version[1], status, headers), framing)
-        if not (self._sized or self._chunked):
+        if not (sized or chunked):
             self._linger(_NO_LINGER)  # for it a FIN is a good end, and that is what the kernel sends for a process that dies
         self.committed = True
         request.begun = True
-        if bodiless or not data:
-            self._hand_over(head)
-        else:
-            self._hand_over(head + (b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data))
+        if bodiless:
+            data = b""
+        elif chunked and data:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._hand_over(b"".join((status_and_headers(request.version[1], status, headers), framing, b"\r\n", data)))
 
     def write(self, data: bytes, framed: bytes = b"") -> None:
         """Hand *data* to the client's socket now, as one chunk in one write. The hot path.
@@ -163,7 +164,7 @@ class Downstream:
 def status_and_headers(minor: int, status: int, headers: Headers) -> bytes:
     """Return the head's first lines; framing and the empty line are the caller's."""
     lines = headers if isinstance(headers, bytes) else header_lines(headers)
-    return b"%b%b%b" % (_status_line(minor, status), lines, _server_and_date(int(time.time())))
+    return _status_line(minor, status) + lines + _server_and_date(int(time.time()))
 
 
 @functools.lru_cache(maxsize=64)

@@ -40,7 +40,8 @@ def _native(call: Call, route: Route, backend: Backend, model: str) -> Question:
     if route.ask_usage and view.stream and api in _ASKED_FOR_USAGE:
         asking = with_usage_asked(body, view.values)
         if asking is not None:
-            return out._replace(body=asking), AskedUsage()
+            out.body = asking
+            return out, AskedUsage()
     return out, None
 
 

@@ -8,6 +8,7 @@ Names keep their case, values their bytes, the rest its order and its duplicates
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -42,7 +43,7 @@ _KEEP_ALIVE_OR_CLOSE: Final = frozenset({b"keep-alive", b"close", b""})
 _OWS: Final = b" \t"  # RFC 9110 5.6.3; a bare strip() also takes what smugglers send
 _TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CONTROL: Final = bytes(byte for byte in range(0x20) if byte != 0x09) + b"\x7f"
-_LINE: Final = b"%b: %b\r\n"
+_HARMLESS: Final = bytes.maketrans(_CONTROL, b"?" * len(_CONTROL))  # changes nothing where there is none
 _MOST_KNOWN: Final = 1024  # peers choose the names: what is remembered of them is bounded
 _LONGEST_PATTERN: Final = 2048
 _NOT_ALLOWED: Final = "A header name or value contains a character that is not allowed."
@@ -128,7 +129,7 @@ class Inbound:
 
 def header_lines(headers: Sequence[Header]) -> bytes:
     """Return *headers* as they stand on the wire."""
-    return b"".join(map(_LINE.__mod__, headers))
+    return b"\r\n".join(map(b": ".join, headers)) + b"\r\n" if headers else b""
 
 
 def stream_headers(delivered: Iterable[Header] = ()) -> list[Header]:
@@ -152,7 +153,8 @@ def stream_headers(delivered: Iterable[Header] = ()) -> list[Header]:
     return kept
 
 
-class _Pattern(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Pattern:
     """What becomes of headers with certain names in a certain order."""
 
     kept: tuple[int, ...]  # those that pass by their name
@@ -176,7 +178,7 @@ class _Sieve:
         names = tuple([name for name, _ in raw])
         pattern = self._patterns.get(names) or self._learn(names)
         values = b"".join([value for _, value in raw])
-        if pattern is None or len(values.translate(None, _CONTROL)) != len(values):
+        if pattern is None or values.translate(_HARMLESS) != values:
             return None
         kept = [raw[index] for index in pattern.kept]
         named = _named([raw[index][1] for index in pattern.connection]) if pattern.connection else None
@@ -186,15 +188,16 @@ class _Sieve:
         """Return the same as the lines of a head, in one go where it is only about names."""
         if not raw:
             return b""
-        names, values = zip(*raw, strict=True)
+        names, values = zip(*raw)  # noqa: B905 - these are pairs; to say so costs as much again
         pattern = self._patterns.get(names) or self._learn(names)
         text = b"".join(values)
-        if pattern is None or len(text.translate(None, _CONTROL)) != len(text):
+        if pattern is None or text.translate(_HARMLESS) != text:
             return None
         for index in pattern.connection:
             if values[index].lower() not in _KEEP_ALIVE_OR_CLOSE:
                 return header_lines(self.passed(raw) or ())
-        return pattern.lines % pattern.values(values) if pattern.values is not None else b""
+        pick = pattern.values
+        return pattern.lines % pick(values) if pick is not None else b""
 
     def _learn(self, names: tuple[bytes, ...]) -> _Pattern | None:
         if any(not name or name.translate(None, _TOKEN) for name in names):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from proxy import settings
@@ -15,7 +16,8 @@ from proxy.upstream.dial import Dialer, Network, proxy_authorization
 from proxy.upstream.pool import OutboundRequest, Pool
 
 
-class Outgoing(NamedTuple):
+@dataclass(slots=True)
+class Outgoing:
     """A request before it is an upstream's: *target* byte for byte, *headers* as the client sent them.
 
     With *more*, *body* is only its beginning; *length* is the whole length where the client declared it. *heads* may know
@@ -111,21 +113,23 @@ class Backend:
             framing = b"Content-Length: %d\r\n" % out.length if out.length is not None else b"Transfer-Encoding: chunked\r\n"
         elif out.body or out.method in (b"POST", b"PUT", b"PATCH"):
             framing = b"Content-Length: %d\r\n" % len(out.body)
-        kept = self._kept(out) if self.signer is None else self._signed(self.signer, out)
-        head = b"%b %b%b HTTP/1.1\r\n%b%b%bX-Request-Id: %b\r\n%b\r\n" % (
-            out.method, self._prefix, out.target, self._host, kept, self._headers, out.request_id.encode(), framing,
-        )  # fmt: skip
+        lines = self._lines(out) if self.signer is None else self._signed(self.signer, out)
+        head = b"".join((
+            out.method, b" ", self._prefix, out.target, b" HTTP/1.1\r\n",
+            lines, b"X-Request-Id: ", out.request_id.encode(), b"\r\n", framing, b"\r\n",
+        ))  # fmt: skip
         expects_head = out.method == b"HEAD"
         if out.more is not None and out.length is None:
             return OutboundRequest(head, _chunk(out.body), expects_head, _chunked(out.more))
         return OutboundRequest(head, out.body, expects_head, out.more)
 
-    def _kept(self, out: Outgoing) -> bytes:
-        """Return the lines of what passes; of a head that is known they need not be made anew."""
+    def _lines(self, out: Outgoing) -> bytes:
+        """Return the lines of what passes, between those that are ours; of a head that is known they need not be made anew."""
         heads = out.heads
         if heads is not None and heads.passed_by is self:
             return heads.lines
-        lines = self._completed(out.headers) if self._defaults else self.outbound.lines(out.headers)
+        kept = self._completed(out.headers) if self._defaults else self.outbound.lines(out.headers)
+        lines = self._host + kept + self._headers
         if heads is not None:
             heads.passed_by, heads.lines = self, lines
         return lines
@@ -137,12 +141,12 @@ class Backend:
         return header_lines([*kept, *(pair for pair in self._defaults if pair[0] not in names)])
 
     def _signed(self, signer: BedrockSigner, out: Outgoing) -> bytes:
-        """Return the lines of what passes, and of what authenticates it."""
+        """Return the lines of what passes and of what authenticates it, between those that are ours."""
         assert self._origin is not None  # the signer is ready, so it has found one
         kept = self.outbound.forwardable(out.headers)
         url = f"{self._origin.scheme}://{self._origin.authority}{out.target.decode('ascii')}"
         made = signer.headers(out.method, url, (*kept, *self._own), out.body if out.more is None else None)
-        return header_lines([*kept, *made])
+        return self._host + header_lines([*kept, *made]) + self._headers
 
     def _found(self, origin: settings.Origin) -> None:
         """Take note of where the upstream is, if its configuration did not say."""

@@ -277,6 +277,11 @@ def test_lines_are_those_of_the_headers_that_pass(raw: list[Header]) -> None:
     assert Inbound().lines(raw) == header_lines(delivered(*raw))
 
 
+def test_lines_of_no_header_are_none() -> None:
+    assert header_lines([]) == b""
+    assert header_lines([(b"A", b"1"), (b"B", b"")]) == b"A: 1\r\nB: \r\n"
+
+
 def test_lines_never_hold_a_cookie_that_carries_the_token() -> None:
     outbound = Outbound(transparent=True, token_cookie=b"token")
 
