@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import httptools
 
@@ -21,7 +22,8 @@ _OWS: Final = b" \t"  # RFC 9110 5.6.3
 _FIELD_OVERHEAD: Final = len(b": \r\n")
 
 
-class ResponseHead(NamedTuple):
+@dataclass(slots=True)
+class ResponseHead:
     """Status and headers of a final response, as received; `fields` has them by lower-case name, the last of each."""
 
     status: int
@@ -63,7 +65,8 @@ class ResponseReader:
     """
 
     __slots__ = (
-        "_expects_head", "_headers", "_parser", "between_chunks", "body", "close_delimited", "complete", "feed", "head", "keep_alive", "on_body",
+        "_expects_head", "_fields", "_headers", "_parser", "between_chunks", "body", "close_delimited", "complete", "feed", "head", "keep_alive",
+        "on_body",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -82,6 +85,7 @@ class ResponseReader:
         self.keep_alive = False  # complete, and the connection is fit for another exchange
         self._expects_head = expects_head
         self._headers: list[tuple[bytes, bytes]] = []
+        self._fields: dict[bytes, bytes] = {}
 
     def close(self) -> None:
         """Let go of the parser, which refers back to here: then no garbage collector is needed."""
@@ -94,17 +98,19 @@ class ResponseReader:
             raise UpstreamMalformed("a second response to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value.rstrip(_OWS)))  # llhttp leaves it there; trailers stay here and are never looked at
+        value = value.rstrip(_OWS)  # llhttp leaves it there
+        self._headers.append((name, value))
+        self._fields[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        headers, self._headers = self._headers, []
+        headers, fields = self._headers, self._fields
+        self._headers, self._fields = [], {}  # of what follows an interim response; trailers stay there and are never looked at
         if status < 200:
             _check_interim(status)
             return
         if len(headers) > FIELDS_LIMIT:
             raise UpstreamMalformed("too many header fields in the response")
-        fields = {name.lower(): value for name, value in headers}
         if not self._expects_head and status not in (204, 304):
             if b"transfer-encoding" in fields:
                 _check_coding(headers)
