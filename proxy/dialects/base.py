@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
 from proxy.errors import ProxyError
 from proxy.exchange import Usage
@@ -34,7 +34,6 @@ Header = tuple[bytes, bytes]
 
 _UNCUT: Final = Uncut()
 _WHOLE: Final = Framing.WHOLE  # to name a member of an enumeration is a slow look-up
-_NO_VALUES: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class ModelPlace(Protocol):
@@ -48,14 +47,15 @@ class ModelPlace(Protocol):
         """Return the body with *model* in that place and no other byte changed."""
 
 
-class RequestView(NamedTuple):
+@dataclass(slots=True)
+class RequestView:
     """What the proxy itself needs to know of a request body. Everything else is passed on unread."""
 
     model: str
     stream: bool = False
     place: ModelPlace | None = None  # where the body names the model; None: it does not
     stateful: bool = False  # refers to state that one account holds; goes to the first target only
-    values: Mapping[str, Any] = _NO_VALUES  # the members of a JSON body, for a translator or an observer
+    values: Mapping[str, Any] = field(default_factory=dict)  # the members of a JSON body, for a translator or an observer
 
 
 class Blind(Observer):

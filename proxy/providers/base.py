@@ -5,12 +5,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from proxy import settings
 
 
-class Asked(NamedTuple):
+@dataclass(slots=True)
+class Asked:
     """A request as one of the APIs reads it, before it is one backend's.
 
     `path`, `query` and `version` are raw bytes; `query` begins with `?` where there is one. `model` is the name over there.

@@ -7,7 +7,8 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from typing import Final, NamedTuple, NoReturn, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Final, NoReturn, Protocol, TypeVar
 
 from proxy.errors import UpstreamBusy, UpstreamClosed, UpstreamConnectFailed, UpstreamReset
 from proxy.exchange import Phase
@@ -22,7 +23,8 @@ _HEADERS: Final = Phase.HEADERS  # to name a member of an enumeration is a slow 
 IDLE_LIMIT: Final = 15.0  # below what providers' front ends allow, so that few reused connections turn out stale
 
 
-class OutboundRequest(NamedTuple):
+@dataclass(slots=True, eq=False)
+class OutboundRequest:
     """A request as it goes on the wire. `more` are the pieces of a body that is too large to keep; it is sent once."""
 
     head: bytes

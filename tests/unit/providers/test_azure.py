@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -53,7 +55,7 @@ def test_only_what_a_deployment_serves_lies_below_it(path: bytes, api: str, targ
 
 
 def test_a_deployment_s_name_is_escaped() -> None:
-    assert azure().target(CHAT._replace(model="a b/c?")).startswith(b"/openai/deployments/a%20b%2Fc%3F/chat")
+    assert azure().target(replace(CHAT, model="a b/c?")).startswith(b"/openai/deployments/a%20b%2Fc%3F/chat")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_a_deployment_s_name_is_escaped() -> None:
 def test_the_client_s_version_wins_over_the_configured_one(
     configured: str | None, query: bytes, version: bytes, sent: bytes
 ) -> None:
-    target = azure(api_version=configured).target(CHAT._replace(query=query, version=version))
+    target = azure(api_version=configured).target(replace(CHAT, query=query, version=version))
 
     assert target == b"/openai/deployments/gpt-4o/chat/completions" + sent
 
@@ -90,8 +92,8 @@ def test_the_newer_form_is_openai_s_own_and_knows_no_dated_versions(
 ) -> None:
     newer = azure(base, configured)
 
-    assert newer.target(CHAT._replace(version=version)) == b"/openai/v1/chat/completions" + sent
-    assert newer.target(RESPONSES._replace(version=version)) == b"/openai/v1/responses" + sent
+    assert newer.target(replace(CHAT, version=version)) == b"/openai/v1/chat/completions" + sent
+    assert newer.target(replace(RESPONSES, version=version)) == b"/openai/v1/responses" + sent
 
 
 def test_a_gateway_s_path_comes_before_azure_s_own() -> None:
