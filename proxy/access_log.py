@@ -76,15 +76,15 @@ def _fields(exchange: Exchange, ended: float, known: tuple[str, str], time: str)
         "duration_ms": _ms(ended - started),
         "overhead_ms": _ms(overhead) if overhead > 0 else 0.0,
     }
-    if exchange.status:
-        fields["status"] = exchange.status
+    if status := exchange.status:
+        fields["status"] = status
     if exchange.outcome is not _COMPLETED:
         _put_failure(fields, exchange)
     _put_words(fields, exchange)
     if exchange.attempts:
         _put_attempts(fields, exchange, ended)
-    if exchange.progress.first_token is not None:
-        fields["first_token_ms"] = _ms(exchange.progress.first_token - started)
+    if (first_token := exchange.progress.first_token) is not None:
+        fields["first_token_ms"] = _ms(first_token - started)
     if not exchange.whole:
         _put_stream(fields, exchange)
     _put_amounts(fields, exchange)
@@ -141,12 +141,13 @@ def _put_stream(fields: dict[str, Any], exchange: Exchange) -> None:
 
 
 def _put_amounts(fields: dict[str, Any], exchange: Exchange) -> None:
-    if exchange.bytes_in:
-        fields["bytes_in"] = exchange.bytes_in
-    if exchange.progress.bytes_out:
-        fields["bytes_out"] = exchange.progress.bytes_out
-    if exchange.progress.chunks:
-        fields["chunks"] = exchange.progress.chunks
+    progress = exchange.progress
+    if received := exchange.bytes_in:
+        fields["bytes_in"] = received
+    if sent := progress.bytes_out:
+        fields["bytes_out"] = sent
+    if chunks := progress.chunks:
+        fields["chunks"] = chunks
     if (usage := exchange.usage) is not None:
         if usage.tokens_in is not None:
             fields["tokens_in"] = usage.tokens_in
@@ -165,8 +166,8 @@ def _attempt(attempt: Attempt, ended: float) -> dict[str, Any]:
         "result": attempt.result or "cancelled",
         "ms": _ms((attempt.ended or ended) - attempt.started),
     }
-    if attempt.status:
-        fields["status"] = attempt.status
+    if status := attempt.status:
+        fields["status"] = status
     if attempt.reused:
         fields["reused"] = True
     return fields

