@@ -28,18 +28,14 @@ _DECODER: Final = json.JSONDecoder()
 class Members:
     """The members of a JSON object. *span* is where the value of `model` stands; None: where `"model"` stands but once."""
 
-    __slots__ = ("_body", "_span", "values")
+    __slots__ = ("_body", "_span", "model", "values")
 
     def __init__(self, body: bytes, values: Mapping[str, Any], span: tuple[int, int] | None = None) -> None:
+        model = values.get("model")
+        self.model: str | None = model if isinstance(model, str) else None  # None also where it is something that is no name
         self.values = values
         self._body = body
         self._span = span
-
-    @property
-    def model(self) -> str | None:
-        """The model that the body names; None where it names none, or something that is no name."""
-        value = self.values.get("model")
-        return value if isinstance(value, str) else None
 
     def with_model(self, model: str) -> bytes:
         """Return the body with *model* as the value of its `model`, as its first member if there is none; no other byte changes."""

@@ -49,7 +49,7 @@ class Downstream:
 
     __slots__ = ("_chunked", "_keep", "_sized", "_transport", "closing", "committed", "connection", "request", "taken")
 
-    def __init__(self, request: Request, *, closing: bool = False) -> None:
+    def __init__(self, request: Request, closing: bool = False) -> None:
         self.request = request
         self.closing = closing  # answer with `Connection: close`
         self.committed = False

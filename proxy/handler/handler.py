@@ -79,7 +79,7 @@ class Handler:
         head = noted(request.raw_headers) if known is None else known
         exchange = Exchange(request_id_from(head) or _new_id(), self._clock(), time.time())
         exchange.method = request.method
-        downstream = Downstream(request, closing=self._lifecycle.draining)
+        downstream = Downstream(request, self._lifecycle.draining)
         exchange.remote = runtime.trusted.client_address(downstream.connection.remote, head)
         call = Call(request, exchange, downstream, runtime)
         call.head, call.heads = head, None if known is None else heads

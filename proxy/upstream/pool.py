@@ -157,11 +157,12 @@ class Pool:
 
     async def _exchange(self, connection: UpstreamConnection, request: OutboundRequest, waiter: Waiter) -> UpstreamStream:
         self._busy.add(connection)
+        lines, body, expects_head, more = request
         upload = None
         try:
-            answer = connection.send(request.head, request.body, expects_head=request.expects_head, whole=request.more is None)
-            if request.more is not None:
-                upload = self._uploads.spawn(_upload(connection, request.more), name="upload")
+            answer = connection.send(lines, body, expects_head=expects_head, whole=more is None)
+            if more is not None:
+                upload = self._uploads.spawn(_upload(connection, more), name="upload")
             head = await waiter.wait(answer, _HEADERS)
             if head.status == 407:
                 _refuse_way_out()
