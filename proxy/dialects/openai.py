@@ -27,6 +27,7 @@ _TYPES: Final = {
     Kind.TIMEOUT: "server_error",
     Kind.SERVER: "server_error",
 }
+_STATE: Final = frozenset({"previous_response_id", "background", "conversation"})  # what refers to it, unless it is empty
 
 
 def error_object(error: ProxyError, request_id: str) -> dict[str, Any]:
@@ -98,7 +99,7 @@ class OpenAiDialect(Dialect):
     def read_request(self, body: bytes, params: Mapping[str, str]) -> RequestView:
         members = read_object(body)
         values = members.values
-        stateful = bool(values.get("previous_response_id") or values.get("background") or values.get("conversation"))
+        stateful = not _STATE.isdisjoint(values) and any(map(values.get, _STATE))
         return RequestView(asked_model(members, params), flag_field(members, "stream"), members, stateful, values)
 
     def keepalive(self) -> Keepalive | None:

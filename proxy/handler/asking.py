@@ -26,7 +26,7 @@ Question = tuple[Outgoing, Back | None]  # a request as one target gets it; the 
 def question(call: Call, backend: Backend, target: Target) -> Question:
     """Return the request for *target*. Raises Untranslatable, or BadRequest, where it cannot be put to it."""
     if call.route is None:
-        return _outgoing(call, call.path + call.query, call.body), None
+        return _passed_on(call), None
     if call.match.api in backend.provider.apis:
         return _native(call, call.route, backend, target.model)
     return _translated(call, call.route, backend, target.model)
@@ -36,7 +36,8 @@ def _native(call: Call, route: Route, backend: Backend, model: str) -> Question:
     api, view, body = call.match.api, call.view, call.body
     if view.place is not None and view.place.model != model and backend.provider.reads_model(api):
         body = view.place.with_model(model)
-    out = _outgoing(call, _target(call, backend, model), body)
+    place = _target(call, backend, model)
+    out = Outgoing(call.method, place, call.headers, call.exchange.request_id, body, None, None, call.heads)
     if route.ask_usage and view.stream and api in _ASKED_FOR_USAGE:
         asking = with_usage_asked(body, view.values)
         if asking is not None:
@@ -77,9 +78,9 @@ def served(api: str, backend: Backend, translators: Translators) -> bool:
     return api in backend.provider.apis or translators.find(api, backend.provider.apis) is not None
 
 
-def _outgoing(call: Call, target: bytes, body: bytes) -> Outgoing:
-    length = call.declared_length if call.more is not None else None
-    return Outgoing(call.method, target, call.headers, call.exchange.request_id, body, call.more, length, call.heads)
+def _passed_on(call: Call) -> Outgoing:
+    length, place = call.declared_length if call.more is not None else None, call.path + call.query
+    return Outgoing(call.method, place, call.headers, call.exchange.request_id, call.body, call.more, length, call.heads)
 
 
 def _headers(call: Call, asked: Translated) -> list[Header]:

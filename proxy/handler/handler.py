@@ -99,7 +99,11 @@ class Handler:
             log.exception("request failed", extra={"request_id": exchange.request_id})
             return self._failed(call, InternalError(type(exc).__name__))
         finally:
-            self._close(call)
+            # give everything back and record, once; no await, so nothing can come between
+            if call.stream is not None and call.stream.detached:
+                self._tasks.spawn(self._drain(call, call.stream), name=f"drain {exchange.request_id}")
+            else:
+                self._finish(call)
 
     def refuse_unread(self, error: ProxyError, request: Request) -> Sent:
         """Answer and record a request whose head could not be read, and give its connection up."""
@@ -334,14 +338,6 @@ class Handler:
             exchange.close(Outcome.CLIENT_GONE, now)
         else:
             exchange.close(Outcome.PROXY_ERROR, now)
-
-    def _close(self, call: Call) -> None:
-        """Give everything back and record, once; no await, so nothing can come between."""
-        stream = call.stream
-        if stream is not None and stream.detached:
-            self._tasks.spawn(self._drain(call, stream), name=f"drain {call.exchange.request_id}")
-            return
-        self._finish(call)
 
     async def _drain(self, call: Call, stream: Stream) -> None:
         """Read on after the client has left, for the usage, then close as usual."""

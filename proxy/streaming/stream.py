@@ -191,7 +191,8 @@ class Stream:
         if self._closed:
             return
         self._closed = True
-        self._close_upstream()
+        if self.upstream is not None:
+            self._close_upstream()
         if self._done is not None:
             self._done.cancel()
         now = self._clock()

@@ -176,9 +176,10 @@ class UpstreamConnection(asyncio.Protocol):
         return (
             self._end is _COMPLETE
             and self._reader.keep_alive
+            and self._request_sent
             and transport is not None
             and not transport.is_closing()
-            and not self._sending
+            and not transport.get_write_buffer_size()
         )
 
     @property

@@ -18,6 +18,7 @@ from proxy.upstream.dial import Dialer
 from proxy.upstream.response import BodyEnd, ResponseHead, Sink
 
 T = TypeVar("T")
+Upload = asyncio.Task[None]
 
 _HEADERS: Final = Phase.HEADERS  # to name a member of an enumeration is a slow look-up
 IDLE_LIMIT: Final = 15.0  # below what providers' front ends allow, so that few reused connections turn out stale
@@ -51,9 +52,7 @@ class UpstreamStream:
 
     __slots__ = ("_closed", "_connection", "_pool", "_upload", "head", "reused")
 
-    def __init__(
-        self, pool: Pool, connection: UpstreamConnection, head: ResponseHead, upload: asyncio.Task[None] | None = None
-    ) -> None:
+    def __init__(self, pool: Pool, connection: UpstreamConnection, head: ResponseHead, upload: Upload | None = None) -> None:
         """*upload* is what still sends the request's body: it ends with the answer."""
         self.head = head
         self.reused = connection.exchanges > 1  # the connection had carried an exchange before
@@ -126,14 +125,22 @@ class Pool:
         A pooled connection that turns out to be stale is replaced by a fresh one, once. Raises an UpstreamError, or what
         `request.more` raises. Cancelled, it closes the connection.
         """
-        connection = self._take_idle() if request.more is None else None  # a body that is sent once is not put at risk
-        if connection is not None:
+        head, body, expects_head, more = request
+        idle = self._take_idle() if more is None else None  # a body that is sent once is not put at risk
+        while True:
+            connection = idle or await self._dial(waiter)
+            upload: Upload | None = None
+            self._busy.add(connection)
             try:
-                return await self._exchange(connection, request, waiter)
-            except (UpstreamClosed, UpstreamReset):
-                if connection.answered:
+                answer = connection.send(head, body, expects_head=expects_head, whole=more is None)
+                if more is not None:
+                    upload = self._uploads.spawn(_upload(connection, more), name="upload")
+                return self._answered(connection, await waiter.wait(answer, _HEADERS), upload)
+            except BaseException as exc:
+                self._give_up(connection, upload)
+                if idle is None or connection.answered or not isinstance(exc, (UpstreamClosed, UpstreamReset)):
                     raise
-        return await self._exchange(await self._dial(waiter), request, waiter)
+            idle = None
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Take a connection back from its exchange."""
@@ -155,23 +162,15 @@ class Pool:
             connection.abort()
         self._idle.clear()
 
-    async def _exchange(self, connection: UpstreamConnection, request: OutboundRequest, waiter: Waiter) -> UpstreamStream:
-        self._busy.add(connection)
-        lines, body, expects_head, more = request
-        upload = None
-        try:
-            answer = connection.send(lines, body, expects_head=expects_head, whole=more is None)
-            if more is not None:
-                upload = self._uploads.spawn(_upload(connection, more), name="upload")
-            head = await waiter.wait(answer, _HEADERS)
-            if head.status == 407:
-                _refuse_way_out()
-        except BaseException:
-            if upload is not None:
-                upload.cancel()
-            self._busy.discard(connection)
-            connection.abort()
-            raise
+    def _give_up(self, connection: UpstreamConnection, upload: Upload | None) -> None:
+        if upload is not None:
+            upload.cancel()
+        self._busy.discard(connection)
+        connection.abort()
+
+    def _answered(self, connection: UpstreamConnection, head: ResponseHead, upload: Upload | None) -> UpstreamStream:
+        if head.status == 407:
+            _refuse_way_out()
         if upload is not None and head.status >= 300:
             upload.cancel()  # a refusal: the rest is not wanted (RFC 9112 9.5)
         return UpstreamStream(self, connection, head, upload)
