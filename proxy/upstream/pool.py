@@ -125,14 +125,14 @@ class Pool:
         A pooled connection that turns out to be stale is replaced by a fresh one, once. Raises an UpstreamError, or what
         `request.more` raises. Cancelled, it closes the connection.
         """
-        head, body, expects_head, more = request
+        more = request.more
         idle = self._take_idle() if more is None else None  # a body that is sent once is not put at risk
         while True:
             connection = idle or await self._dial(waiter)
             upload: Upload | None = None
             self._busy.add(connection)
             try:
-                answer = connection.send(head, body, expects_head=expects_head, whole=more is None)
+                answer = connection.send(request.head, request.body, expects_head=request.expects_head, whole=more is None)
                 if more is not None:
                     upload = self._uploads.spawn(_upload(connection, more), name="upload")
                 return self._answered(connection, await waiter.wait(answer, _HEADERS), upload)
