@@ -168,10 +168,6 @@ class Server:
             refuse_raw=self._handler.refuse_raw,
             keepalive_timeout=settings.limits.keepalive_timeout,
             access_log=None,
-            auto_decompress=False,
-            read_bufsize=64 * 1024,
-            max_line_size=16384,
-            max_field_size=16384,
         )
         if self._place is None:
             await self._open_admin(settings.admin.listen)

@@ -1,12 +1,12 @@
-"""Our side of a client's connection: aiohttp's request handler, told to say what it otherwise keeps to itself.
+"""Our side of a client's connection: aiohttp's server keeps it and closes it, and everything that goes through it is ours.
 
 This is the one file that touches private attributes of aiohttp; each use is marked `aiohttp private:` with its reason, and
-`tests/unit/downstream/test_connection.py` fails when an upgrade moves it. Why not less:
+`tests/unit/downstream/test_connection.py` fails when an upgrade moves it. aiohttp's own way of serving a connection is not taken:
 
-- unreadable heads are answered by aiohttp in plain text, with the offending bytes in it and in the error log;
-- a head may trickle in for as long as an idle connection may live, because aiohttp has one deadline for both;
+- it answers unreadable heads in plain text, with the offending bytes in it and in the error log;
+- a head may trickle in for as long as an idle connection may live, because there is one deadline for both;
 - a connection whose reading is paused does not notice that its client left;
-- each request would cost a task of its own, two more turns of the event loop, and objects that nobody needs.
+- each request costs a task of its own, two more turns of the event loop, and objects that nobody needs.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
-from aiohttp import StreamReader, web
-from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import ERROR, _ErrInfo
+from aiohttp import web
 
 from proxy.auth import Caller
+from proxy.downstream.body import Body
 from proxy.downstream.departure import DepartureWatch
-from proxy.downstream.request import Request
+from proxy.downstream.reader import PIPELINE_LIMIT, RequestReader
+from proxy.downstream.request import Request, Unreadable
 from proxy.downstream.response import CLOSED, Sent, reset
-from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
+from proxy.errors import HeadersTimeout, InternalError, ProxyError
 from proxy.headers import Heads
 
 WRITE_HIGH: Final = 64 * 1024  # bytes in user space for one client before its upstream is paused
@@ -57,6 +57,8 @@ class ClientConnection(web.RequestHandler):
         "_drained",
         "_head_since",
         "_parting",
+        "_queue",
+        "_reader",
         "_seen",
         "_serving",
         "caller",
@@ -76,6 +78,8 @@ class ClientConnection(web.RequestHandler):
         self._head_since: float | None = None
         self._seen = False  # whether any byte of the awaited head has come
         self._departure = DepartureWatch(self._loop, self.abort)
+        self._reader = RequestReader(self)
+        self._queue: deque[Request] = deque()  # those that have been read and wait for their turn
         self._serving: Request | None = None
         self._drained: asyncio.Future[None] | None = None  # a client has to take what it has been given
         self._parting: asyncio.TimerHandle | None = None
@@ -90,27 +94,28 @@ class ClientConnection(web.RequestHandler):
     async def start(self) -> None:
         """Serve one request after another, in the connection's own task, which aiohttp cancels when the client leaves."""
         try:
-            while await self._serve(*await self._next_message()):
+            while await self._serve(await self._next_request()):
                 self._await_next()
         finally:
             if self.transport is not None and self._parting is None:
                 self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        # before the first request `start` may not wait yet, because uvloop reads what came with the connection at once
-        # aiohttp private: how many heads were parsed, and the future that `start` waits on between requests
-        if self._request_count and (self._waiter is None or self._waiter.done()):
-            self._head_arrived()
-        elif data and (self._head_since is None or not self._seen):
+        if self._close or self._force_close:  # aiohttp private: what `close` and `force_close` have set
+            return
+        requests = self._reader.feed(data)
+        if requests:
+            self._queue += requests
+            # aiohttp private: what `start` waits on between requests
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+            if len(self._queue) >= PIPELINE_LIMIT:  # to pause reading would be to miss the client's departure
+                self.abort()
+        if self._queue or self._serving is not None:
+            if self._head_since is not None:
+                self._head_arrived()
+        elif not self._seen:
             self._await_head(seen=True)
-        # aiohttp private: so many pipelined requests that reading is paused; a departure would go unnoticed
-        if self._buffer_paused:
-            self.abort()
-        # aiohttp private: what could not be read, queued behind the request whose body it breaks and who would wait in vain
-        request, queue = self._serving, self._messages
-        if request is not None and queue and isinstance(queue[-1][0], _ErrInfo) and not request.content.is_eof():
-            request.content.set_exception(BadRequest("The request body is not framed as it says."))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_arrived()
@@ -120,24 +125,14 @@ class ClientConnection(web.RequestHandler):
         if self.exchanging is not None:
             self.exchanging.client_gone()
         if self._serving is not None:
-            self._serving.content.set_exception(ConnectionResetError("the client has left"))
+            self._serving.content.fail(ConnectionResetError("the client has left"))
+        self._reader.close()
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
         """Take a FIN for leaving. In the middle of an answer at once: closing would first wait for the client to read."""
         if self.exchanging is not None:
             self.abort()
-
-    def pause_reading(self) -> None:
-        super().pause_reading()
-        if self.transport is not None and not self.transport.is_closing():
-            self._departure.start(self.transport.get_extra_info("socket").fileno())
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        # aiohttp private: whether reading is paused at all; its body reader asks each time, and the parser would be run for it
-        if self._reading_paused:
-            self._departure.stop()
-            super().resume_reading(resume_parser)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -150,6 +145,18 @@ class ClientConnection(web.RequestHandler):
             self._drained.set_result(None)
         if self.exchanging is not None:
             self.exchanging.client_resumed()
+
+    def hold_back(self) -> None:
+        """Read no further: so much of a body has come that nobody takes. The event loop would not notice that the client leaves."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self._departure.start(self.transport.get_extra_info("socket").fileno())
+
+    def go_on(self) -> None:
+        """Read again."""
+        self._departure.stop()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def abort(self) -> None:
         """Reset the connection, whatever waits in it."""
@@ -173,35 +180,31 @@ class ClientConnection(web.RequestHandler):
         self._head_arrived()
         self.force_close()
 
-    async def _next_message(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
-        if not self._messages:  # aiohttp private: where it queues requests
-            # aiohttp private: what it wakes when a request comes, and cancels when none is wanted any more
+    async def _next_request(self) -> Request:
+        if not self._queue:
+            # aiohttp private: what it cancels when no request is wanted any more, and by which it knows an idle connection
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        message = self._messages.popleft()  # aiohttp private: as above
-        if self._parser is not None:
-            self._parser.message_consumed()  # aiohttp private: it stops at so many that nobody has taken
-        return message
+        return self._queue.popleft()
 
-    async def _serve(self, message: RawRequestMessage | _ErrInfo, body: StreamReader) -> bool:
+    async def _serve(self, request: Request) -> bool:
         """Serve one request; tells whether another may follow on this connection."""
-        request = self._serving = Request(message if isinstance(message, RawRequestMessage) else ERROR, body, self)
+        self._serving = request
         try:
-            sent = self._refuse(request, message) if isinstance(message, _ErrInfo) else await self._answer(request)
-            # aiohttp private: the client had asked for another protocol, and there is nothing in line before it
-            if self._upgraded and not self._messages:
-                self._stay()
+            sent = (
+                self.listener.refuse(request.error, request) if isinstance(request, Unreadable) else await self._answer(request)
+            )
             if self.writing_paused:
                 self._drained = self._loop.create_future()
                 await self._drained
             # closing a socket with unread bytes in it would destroy the answer on its way
-            read = body.is_eof() or await self._discarded(body)
+            read = request.whole is not None or request.content.ended or await self._discarded(request.content)
         finally:
             self._serving = None
-        # aiohttp private: what `close` and `force_close` have set
+        # aiohttp private: as above
         return read and sent.keep_alive and not self._close and not self._force_close
 
     async def _answer(self, request: Request) -> Sent:
@@ -212,27 +215,11 @@ class ClientConnection(web.RequestHandler):
             # a response that has begun cannot be replaced any more
             return CLOSED if request.begun else self.listener.refuse(InternalError(f"unhandled {type(exc).__name__}"), request)
 
-    def _refuse(self, request: Request, unread: _ErrInfo) -> Sent:
-        """Answer what aiohttp could not read, in JSON and without a byte of the client's."""
-        if isinstance(unread.exc, LineTooLong):
-            return self.listener.refuse(HeadersTooLarge(), request)
-        return self.listener.refuse(BadRequest("The request is not valid HTTP/1.1, or has too many headers."), request)
-
-    def _stay(self) -> None:
-        """Go on with HTTP/1.1, as nobody switches to another protocol, and read what came behind."""
-        # aiohttp private: what is to read what follows
-        if self._parser is not None:
-            self._parser.set_upgraded(False)  # aiohttp private: as above
-        self._upgraded = False
-        tail, self._message_tail = self._message_tail, b""  # aiohttp private: what follows
-        if tail:
-            self.data_received(tail)
-
-    async def _discarded(self, body: StreamReader) -> bool:
+    async def _discarded(self, body: Body) -> bool:
         """Read for a while what nobody has wanted; tells whether that was all of it."""
         try:
             async with asyncio.timeout(LINGERING):
-                while not body.is_eof():
+                while not body.ended:
                     await body.readany()
         except Exception:  # noqa: BLE001 - too slow or broken, it comes to the same
             return False
@@ -273,7 +260,7 @@ class PublicServer(web.Server):
         self.handler = handler
         self._connection_options = kwargs
         self.refuse = refuse  # answers and records a request that never reached the handler
-        self.refuse_raw = refuse_raw  # the same where aiohttp has no request to answer: the whole response, as bytes
+        self.refuse_raw = refuse_raw  # the same where there is no request to answer: the whole response, as bytes
         self.heads: set[ClientConnection] = set()
 
     def __call__(self) -> ClientConnection:

@@ -4,32 +4,72 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiohttp import StreamReader
-from aiohttp.http import RawRequestMessage
-from aiohttp.streams import EMPTY_PAYLOAD
+from multidict import CIMultiDict
+
+from proxy.downstream.body import Body
+from proxy.errors import ProxyError
 
 if TYPE_CHECKING:
     from proxy.downstream.connection import ClientConnection
 
+Fields = tuple[tuple[bytes, bytes], ...]
+
 
 class Request:
-    """One request. aiohttp's own works most of this out anew each time that it is asked."""
+    """One request, as it stood on the wire. `whole` is its body where all of it came before anybody asked for `content`."""
 
-    __slots__ = (
-        "begun", "connection", "content", "has_body", "headers", "keep_alive", "method", "raw_headers", "raw_target", "version",
-    )  # fmt: skip
+    __slots__ = ("_content", "begun", "connection", "keep_alive", "method", "raw_headers", "target", "version", "whole")
 
-    def __init__(self, message: RawRequestMessage, content: StreamReader, connection: ClientConnection) -> None:
+    def __init__(
+        self, connection: ClientConnection, method: str, target: bytes, version: tuple[int, int], raw_headers: Fields
+    ) -> None:
         self.connection = connection
-        self.method = message.method
-        self.raw_target = message.path  # as it stood in the request line
-        self.raw_headers = message.raw_headers
-        self.headers = message.headers
-        self.version = message.version
-        self.keep_alive = not message.should_close  # the client wants, or can have, another request on the connection
-        self.content = content
-        self.has_body = content is not EMPTY_PAYLOAD
+        self.method = method
+        self.target = target
+        self.version = version
+        self.raw_headers = raw_headers
+        self.keep_alive = True  # the client wants, or can have, another request on the connection
+        self.whole: bytes | None = None
+        self._content: Body | None = None
         self.begun = False  # its response has a head: it cannot be replaced any more
 
     def __repr__(self) -> str:
         return f"<Request {self.method} begun={self.begun}>"
+
+    @property
+    def content(self) -> Body:
+        """The body as it comes."""
+        if self._content is None:
+            self._content = Body(self.connection)
+            if self.whole is not None:
+                self._content.end(self.whole)
+        return self._content
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a byte of a body has come or may come."""
+        return self.whole != b""
+
+    def complete(self, data: bytes) -> None:
+        """Add *data* to the body, behind which nothing follows."""
+        if self._content is None:
+            self.whole = data
+        else:
+            self._content.end(data)
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """The headers by their names in any case. Made anew each time: the few places that ask do so seldom."""
+        return CIMultiDict([(name.decode("ascii"), value.decode("utf-8", "surrogateescape")) for name, value in self.raw_headers])
+
+
+class Unreadable(Request):
+    """Stands in the line for what could not be read, and is to be answered with *error*."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, connection: ClientConnection, error: ProxyError) -> None:
+        super().__init__(connection, "UNKNOWN", b"/", (1, 0), ())
+        self.keep_alive = False
+        self.whole = b""
+        self.error = error

@@ -109,18 +109,19 @@ class Call:
 
     def take_body(self, limits: Limits, bodies: Bodies) -> bool:
         """Take the body if all of it is here, as it nearly always is; tells whether it was. Raises as `read_body` does."""
-        if not self.request.has_body:
-            return True
         self._bodies = bodies
-        declared = self.declared_length or 0
-        if declared > limits.body:
-            raise BodyTooLarge(f"declared {declared} bytes")
-        self._take(declared - self._held)
-        if not self.request.content.is_eof():
-            return False
-        self.body = self.request.content.read_nowait(-1)
-        if len(self.body) > limits.body:
+        body = self.request.whole
+        if body is None:
+            declared = self.declared_length or 0
+            if declared > limits.body:
+                raise BodyTooLarge(f"declared {declared} bytes")
+            self._take(declared - self._held)
+            if not self.request.content.ended:
+                return False
+            body = self.request.content.read_nowait()
+        if len(body) > limits.body:
             raise BodyTooLarge(f"more than {limits.body} bytes")
+        self.body = body
         self._took_body()
         return True
 

@@ -228,12 +228,12 @@ class Handler:
         return pages.answer_json(call, 200, {"stopped": stopped})
 
     def _read_head(self, call: Call) -> None:
-        """Check what aiohttp lets through although it could be read in two ways; such a connection is not used again."""
+        """Check what the parser lets through although it could be read in two ways; such a connection is not used again."""
         try:
             if call.heads is None:
                 validate_framing(call.request.version, call.head)
                 call.request.connection.heads.note(call.request.raw_headers, call.request.version, call.head)
-            target = call.request.raw_target.encode("utf-8", "surrogateescape")
+            target = call.request.target
             # a path of the table needs no second look
             call.path, call.query = (target, b"") if target in call.runtime.surface.paths else validate_target(target)
         except ProxyError:

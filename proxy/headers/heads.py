@@ -19,7 +19,7 @@ class Heads:
     *lines* are those in which the head was passed on by *passed_by*; both belong to the head that was last recalled.
     """
 
-    __slots__ = ("_at", "_head", "_length", "_raw", "_version", "lines", "passed_by")
+    __slots__ = ("_at", "_head", "_length", "_raw", "_recalled", "_said", "_version", "lines", "passed_by")
 
     def __init__(self) -> None:
         self._raw: list[Header] = []
@@ -27,22 +27,30 @@ class Heads:
         self._head: Noted = {}
         self._at: int | None = None  # where the length of the body stands
         self._length: Header = (b"", b"")
+        self._recalled: tuple[Header, ...] | None = None  # what was asked about last: whoever reads heads may know it again too
+        self._said: Noted = {}
         self.passed_by: object = None
         self.lines = b""
 
     def recall(self, raw: tuple[Header, ...], version: Version) -> Noted | None:
         """Return what *raw* says to the proxy, if it is the head of the request before with a body of whatever length."""
         known, at = self._raw, self._at
+        if raw is self._recalled and version == self._version:
+            return self._said
         if len(raw) != len(known) or version != self._version:
             return None
         if at is not None:
             known[at] = raw[at]  # looked at below, so that one comparison tells about all the others
         if known != [*raw]:
             return None
-        if at is None or raw[at] == self._length:
-            return self._head
-        name, length = raw[at]
-        return {**self._head, _LENGTH: (length,)} if name == self._length[0] and length.isdigit() else None
+        said = self._head
+        if at is not None and raw[at] != self._length:
+            name, length = raw[at]
+            if name != self._length[0] or not length.isdigit():
+                return None
+            said = {**said, _LENGTH: (length,)}
+        self._recalled, self._said = raw, said
+        return said
 
     def note(self, raw: tuple[Header, ...], version: Version, head: Noted) -> None:
         """Remember *raw*, of which *head* is what it says to the proxy."""
@@ -52,4 +60,5 @@ class Heads:
         self._at = next((index for index, (name, _) in enumerate(raw) if name.lower() == _LENGTH), None)
         if self._at is not None:
             self._length = raw[self._at]
+        self._recalled = None
         self.passed_by, self.lines = None, b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from proxy.errors import BadRequest, ExpectationFailed, UnsupportedFraming, UnsupportedVersion
@@ -18,6 +18,10 @@ _NOTED: Final = frozenset(
 )
 _NOT_IN_TARGET: Final = bytes(range(0x21)) + b"#" + bytes(range(0x7F, 0x100))
 _VERSIONS: Final = frozenset({(1, 0), (1, 1)})
+_SINGULAR: Final = frozenset(  # fields that have one value or none (RFC 9110 5.3)
+    {b"content-length", b"content-location", b"content-range", b"content-type", b"etag", b"host", b"max-forwards", b"server"}
+    | {b"transfer-encoding", b"user-agent"}
+)
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SEPARATOR: Final = re.compile(rb"/|\\|%2f|%5c", re.IGNORECASE)
@@ -37,6 +41,20 @@ def noted(raw: Iterable[Header]) -> Noted:
         if lowered in _NOTED:
             found[lowered] = (*found[lowered], value) if lowered in found else (value,)
     return found
+
+
+def validate_fields(version: tuple[int, int], raw: Sequence[Header]) -> None:
+    """Refuse a head without Host (RFC 9112 3.2), with a field twice that has one value, or of a protocol that sends bytes behind it.
+
+    Raises `BadRequest`; the connection is to be closed.
+    """
+    names = [name.lower() for name, _ in raw]
+    if version == (1, 1) and b"host" not in names:
+        raise BadRequest("The request does not say which host it is for.")
+    if b"sec-websocket-key1" in names:
+        raise BadRequest("The request is of a WebSocket version that was given up.")
+    if len(set(names)) < len(names) and any(names.count(name) > 1 for name in _SINGULAR):
+        raise BadRequest("A header field is there twice that can have one value only.")
 
 
 def validate_framing(version: tuple[int, int], head: Noted) -> None:

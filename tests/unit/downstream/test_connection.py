@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, _ErrInfo
 
 from proxy.downstream import ClientConnection, Downstream, Request, Sent
 from proxy.downstream import connection as connection_module
 from proxy.downstream.connection import WRITE_HIGH
 from proxy.downstream.departure import DepartureWatch
+from proxy.downstream.reader import PIPELINE_LIMIT
 from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
 from tests.support.handclock import HandClock
 from tests.support.loops import FACTORIES
@@ -28,8 +28,8 @@ POST = b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 9\r\n\r\n"
 SECRET = b"sk-a-secret-of-the-client"
 UPGRADE = b"GET / HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 PRIVATE = {
-    *("_buffer_paused", "_close", "_force_close", "_keepalive_handle", "_loop", "_message_tail", "_messages", "_parser"),
-    *("_next_keepalive_close_time", "_process_keepalive", "_reading_paused", "_request_count", "_upgraded", "_waiter"),
+    *("_close", "_force_close", "_keepalive_handle", "_loop"),
+    *("_next_keepalive_close_time", "_process_keepalive", "_waiter"),
 }
 
 
@@ -97,76 +97,34 @@ def test_no_other_private_attribute_of_aiohttp_is_used() -> None:
     assert used - own == PRIVATE
 
 
-async def test_aiohttp_waits_for_the_next_head_on_this_future_and_counts_heads_here(listener: Listener) -> None:
+async def test_aiohttp_takes_a_connection_for_idle_that_waits_on_this_future(listener: Listener) -> None:
     client = await listener.connect()
     connection = client.connection
-    idle, none_yet = connection._waiter, connection._request_count
+    idle = connection._waiter
 
     connection.data_received(GET)
-    woken, counted = idle is not None and idle.done(), connection._request_count
+    woken = idle is not None and idle.done()
     await turns(8)
 
     assert isinstance(idle, asyncio.Future)
     assert woken
-    assert (none_yet, counted) == (0, 1)
     assert connection._waiter is None, "while a request is served nobody waits"
 
 
-async def test_aiohttp_does_not_wait_before_its_task_has_begun(listener: Listener) -> None:
-    connection = Client(listener.server).connection
+@pytest.mark.parametrize("how", ["close", "force_close"])
+async def test_aiohttp_cancels_that_future_of_a_connection_that_is_to_be_closed(listener: Listener, how: str) -> None:
+    client = await listener.connect()
 
-    assert connection._waiter is None
-    assert connection._request_count == 0
+    getattr(client.connection, how)()
+    await turns(8)
 
-
-async def test_aiohttp_pauses_reading_when_this_many_requests_wait_and_says_so_here(listener: Listener) -> None:
-    connection = RequestHandler(listener.server, loop=listener.server._loop)
-    connection.connection_made(transport := Client(listener.server).transport)
-
-    connection.data_received(GET * (MAX_MSG_QUEUE_SIZE - 1))
-    before = connection._buffer_paused
-    connection.data_received(GET)
-
-    assert not before
-    assert connection._buffer_paused
-    assert not transport.reading
-    connection.connection_lost(None)
+    assert client.transport.ended == "close"
 
 
 async def test_listener_makes_connections_in_the_loop_it_was_made_in(listener: Listener) -> None:
     assert listener.server._loop is asyncio.get_running_loop()
     assert type(listener.server()) is ClientConnection
     assert listener.server.handler_cancellation, "without it nobody hears of a client that leaves"
-
-
-async def test_aiohttp_queues_what_it_could_not_read_behind_the_request_that_is_served(listener: Listener) -> None:
-    client = await listener.connect()
-    await client.send(CHUNKED)
-
-    client.connection.data_received(b"zz\r\n")
-
-    assert [type(message) for message, _ in client.connection._messages] == [_ErrInfo]
-
-
-async def test_aiohttp_is_told_that_a_request_was_taken_or_its_parser_would_stop(listener: Listener) -> None:
-    client = await listener.connect()
-
-    for _ in range(2 * MAX_MSG_QUEUE_SIZE):
-        await have_answered(listener, client)
-
-    assert client.transport.sent.count(b"HTTP/1.1 200") == 2 * MAX_MSG_QUEUE_SIZE
-
-
-async def test_aiohttp_reads_as_http_what_follows_an_upgrade_that_nobody_made(listener: Listener) -> None:
-    client = await listener.connect()
-    await client.send(UPGRADE + GET)
-    upgraded, at_once = client.connection._upgraded, len(listener.requests)
-
-    await listener.answer(Downstream(listener.requests[0]).answer(200, (), b"hello"))
-    await listener.answer(Downstream(listener.requests[1]).answer(200, (), b"hello"))
-
-    assert (upgraded, at_once) == (True, 1)
-    assert client.transport.sent.count(b"hello") == 2
 
 
 async def test_aiohttp_closes_a_connection_that_is_idle_for_too_long_by_this_timer(
@@ -199,25 +157,6 @@ async def test_aiohttp_arms_that_timer_again_for_a_connection_whose_answer_outli
 
     assert during is None, "it has gone off while nobody was idle"
     assert behind is not None
-
-
-async def test_aiohttp_stops_reading_a_body_that_nobody_takes_and_says_so_here(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    watched: list[str] = []
-    monkeypatch.setattr(DepartureWatch, "start", lambda self, descriptor: watched.append("start"))
-    monkeypatch.setattr(DepartureWatch, "stop", lambda self: watched.append("stop"))
-    monkeypatch.setattr(RecordingSocket, "fileno", lambda self: 9, raising=False)
-    client = await listener.connect()
-    await client.send(b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 2000000\r\n\r\n" + b"x" * 1_000_000)
-    before = client.transport.reading, client.connection._reading_paused
-
-    body = await listener.requests[0].content.readany()
-
-    assert before == (False, True)
-    assert (client.transport.reading, client.connection._reading_paused) == (True, False)
-    assert len(body) == 1_000_000
-    assert watched == ["start", "stop"], "a body that is read in good time does not even ask"
 
 
 @pytest.mark.parametrize("how", ["close", "force_close"])
@@ -279,6 +218,35 @@ async def test_rest_of_a_body_that_turns_out_to_be_broken_ends_the_connection(li
 
     assert client.transport.ended == "close"
     assert client.transport.sent.count(b"HTTP/1.1 ") == 1
+
+
+async def test_body_that_nobody_takes_is_read_no_further_and_its_client_is_watched(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[str] = []
+    monkeypatch.setattr(DepartureWatch, "start", lambda self, descriptor: watched.append("start"))
+    monkeypatch.setattr(DepartureWatch, "stop", lambda self: watched.append("stop"))
+    monkeypatch.setattr(RecordingSocket, "fileno", lambda self: 9, raising=False)
+    client = await listener.connect()
+    await client.send(b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 2000000\r\n\r\n" + b"x" * 1_000_000)
+    before = client.transport.reading
+
+    body = await listener.requests[0].content.readany()
+
+    assert (before, client.transport.reading) == (False, True)
+    assert len(body) == 1_000_000
+    assert watched == ["start", "stop"], "a body that is read in good time does not even ask"
+
+
+async def test_large_body_that_has_come_whole_holds_nothing_up(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(b"POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000)
+
+    await listener.answer(Downstream(listener.requests[0]).answer(401, (), b"who are you"))
+    await client.send(GET)
+
+    assert client.transport.reading
+    assert len(listener.requests) == 2
 
 
 # Slow heads.
@@ -404,7 +372,7 @@ async def test_connection_that_is_gone_is_not_watched_any_more(listener: Listene
 
 @pytest.mark.parametrize("loop", FACTORIES.values(), ids=FACTORIES.keys())
 def test_half_a_head_that_comes_with_the_connection_has_a_deadline(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """It may be read before aiohttp has begun to wait for it."""
+    """It may be read before anybody has begun to wait for it."""
     with asyncio.Runner(loop_factory=loop) as runner:
         answer = runner.run(_answer_to_half_a_head())
 
@@ -451,9 +419,31 @@ async def test_flood_of_pipelined_requests_is_cut(listener: Listener, separately
         await client.send(GET)
         exchanging(client)
 
-    await client.send(GET * (MAX_MSG_QUEUE_SIZE + 1))
+    await client.send(GET * (PIPELINE_LIMIT + 1))
 
     assert client.transport.ended == "abort"
+
+
+async def test_no_request_is_lost_of_as_many_as_may_wait(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(GET)
+    await client.send(GET * (PIPELINE_LIMIT - 1))
+
+    for _ in range(PIPELINE_LIMIT):
+        await listener.answer(Downstream(listener.requests[-1]).answer(200, (), b"hello"))
+
+    assert len(listener.requests) == PIPELINE_LIMIT
+    assert client.transport.ended == ""
+
+
+async def test_protocol_that_is_offered_is_not_taken_and_what_follows_is_the_next_request(listener: Listener) -> None:
+    client = await listener.connect()
+    await client.send(UPGRADE + GET)
+
+    await listener.answer(Downstream(listener.requests[0]).answer(200, (), b"hello"))
+    await listener.answer(Downstream(listener.requests[1]).answer(200, (), b"hello"))
+
+    assert client.transport.sent.count(b"hello") == 2
 
 
 # Unreadable heads, and faults of our own.
@@ -525,7 +515,7 @@ async def test_no_second_answer_is_put_behind_one_that_has_begun(listener: Liste
 
 @pytest.mark.parametrize("broken", [b"zz\r\n", b"5\r\nhelloX\r\n", b"5\r\nhello\r\n-1\r\n"])
 async def test_whoever_reads_a_body_hears_that_its_framing_is_broken(listener: Listener, broken: bytes) -> None:
-    """aiohttp forgets the reader: it would wait until the body's deadline."""
+    """It would wait until the body's deadline."""
     heard: list[Exception] = []
 
     async def read(request: Request) -> Sent:
@@ -553,7 +543,7 @@ async def test_rubbish_behind_a_whole_body_does_not_spoil_it(listener: Listener)
 
     await client.send(b"rubbish\r\n\r\n")
 
-    assert await listener.requests[0].content.read() == b"hello"
+    assert await listener.requests[0].content.readany() == b"hello"
 
 
 # What whoever answers is told.

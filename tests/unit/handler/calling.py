@@ -105,7 +105,7 @@ async def _ask(listener: Listener, request: bytes, under: Runtime | None) -> Ask
 def call_of(request: Request, under: Runtime) -> Call:
     """Make a call of *request*, with the proxy's own headers and an id."""
     call = Call(request, Exchange("r1", time.monotonic(), time.time()), Downstream(request), under)
-    path, mark, query = request.raw_target.encode().partition(b"?")
+    path, mark, query = request.target.partition(b"?")
     call.path, call.query = path, mark + query
     call.head = noted(request.raw_headers)
     call.response_headers.append(ID)

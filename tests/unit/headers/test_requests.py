@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import BadRequest, ExpectationFailed, ProxyError, UnsupportedFraming, UnsupportedVersion
-from proxy.headers import Header, noted, request_id_from, validate_framing, validate_target
+from proxy.headers import Header, noted, request_id_from, validate_fields, validate_framing, validate_target
 
 CONTENT_TYPE = (b"Content-Type", b"application/json")
 
@@ -52,6 +52,37 @@ def test_framing_that_can_be_read_in_two_ways_is_refused(
     """P25: what the HTTP parser in front lets through."""
     with pytest.raises(error):
         validate_framing(version, noted(raw))
+
+
+@pytest.mark.parametrize(
+    ("version", "raw"),
+    [
+        ((1, 1), [(b"hOST", b"")]),
+        ((1, 0), []),
+        ((1, 1), [(b"Host", b"p"), (b"Accept", b"a"), (b"Accept", b"b"), (b"Cookie", b"c"), (b"Cookie", b"d")]),
+        ((1, 1), [(b"Host", b"p"), (b"User-Agent", b"a"), (b"X-User-Agent", b"a"), (b"Sec-WebSocket-Key", b"a")]),
+    ],
+)
+def test_head_that_says_one_thing_is_accepted(version: tuple[int, int], raw: list[Header]) -> None:
+    validate_fields(version, raw)
+
+
+@pytest.mark.parametrize(
+    ("version", "raw"),
+    [
+        ((1, 1), []),
+        ((1, 1), [(b"X-Host", b"p")]),
+        ((1, 1), [(b"Host", b"p"), (b"host", b"p")]),
+        ((1, 0), [(b"Host", b"p"), (b"Host", b"q")]),
+        ((1, 1), [(b"Host", b"p"), (b"Content-Type", b"a/b"), (b"CONTENT-TYPE", b"a/b")]),
+        ((1, 1), [(b"Host", b"p"), (b"Transfer-Encoding", b"chunked"), (b"Transfer-Encoding", b"chunked")]),
+        ((1, 1), [(b"Host", b"p"), (b"User-Agent", b"a"), (b"X", b"a"), (b"User-Agent", b"b")]),
+        ((1, 1), [(b"Host", b"p"), (b"Sec-WebSocket-Key1", b"a")]),
+    ],
+)
+def test_head_that_leaves_open_what_it_says_is_refused(version: tuple[int, int], raw: list[Header]) -> None:
+    with pytest.raises(BadRequest):
+        validate_fields(version, raw)
 
 
 @pytest.mark.parametrize(
