@@ -109,7 +109,10 @@ class RequestReader:
         parser = self._parser
         version = _VERSIONS[parser.get_http_version()]
         validate_fields(version, headers)
-        request = self._request = Request(self._connection, parser.get_method().decode(), target, version, headers)
+        method = parser.get_method().decode()
+        if method == "CONNECT":
+            raise BadRequest("No tunnels are opened here.")
+        request = self._request = Request(self._connection, method, target, version, headers)
         request.keep_alive = parser.should_keep_alive()
         self._switching = parser.should_upgrade()
         self._messages.append(request)

@@ -173,10 +173,12 @@ def test_broken_body_of_an_offer_is_told(reader: RequestReader) -> None:
     assert [request.end for request in read(requests)] == ["broken"]
 
 
-def test_connect_is_a_request_like_any_other(reader: RequestReader) -> None:
-    found = read(feed(reader, b"CONNECT p:443 HTTP/1.1\r\nHost: p\r\n\r\n" + GET))
+@pytest.mark.parametrize("target", [b"p:443", b"/v1/x"])
+def test_tunnel_is_refused_and_nothing_behind_it_is_read(reader: RequestReader, target: bytes) -> None:
+    """RFC 9110 9.3.6. A tunnel's bytes look like requests to whoever goes on reading."""
+    found = read(feed(reader, b"CONNECT %b HTTP/1.1\r\nHost: p\r\n\r\n" % target + GET))
 
-    assert [(request.method, request.target) for request in found] == [("CONNECT", b"p:443"), ("GET", b"/v1/y?a=%7e")]
+    assert [request.error for request in found] == [BadRequest]
 
 
 # Limits.
