@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from multidict import CIMultiDict
-
 from proxy.downstream.body import Body
 from proxy.errors import ProxyError
 
@@ -57,10 +55,12 @@ class Request:
         else:
             self._content.end(data)
 
-    @property
-    def headers(self) -> CIMultiDict[str]:
-        """The headers by their names in any case. Made anew each time: the few places that ask do so seldom."""
-        return CIMultiDict([(name.decode("ascii"), value.decode("utf-8", "surrogateescape")) for name, value in self.raw_headers])
+    def header(self, name: bytes) -> str | None:
+        """Return the first value of the header with this lower-case name; of those that are asked for so seldom that nobody notes them."""
+        for each, value in self.raw_headers:
+            if each.lower() == name:
+                return value.decode("utf-8", "surrogateescape")
+        return None
 
 
 class Unreadable(Request):

@@ -51,7 +51,7 @@ class _Patience:
 
 def dialect(call: Call) -> Dialect:
     """Return in whose words the list is told, and what goes wrong with it: a client of Anthropic's names its version."""
-    return MESSAGES if "anthropic-version" in call.request.headers else PLAIN
+    return MESSAGES if call.request.header(b"anthropic-version") is not None else PLAIN
 
 
 async def models(call: Call, wanted: bytes, tasks: Tasks) -> Sent:

@@ -13,8 +13,6 @@ import random
 import time
 from typing import Any, Final
 
-from aiohttp import hdrs
-
 from proxy.auth import Principal, RequestHead, strip_credential_query
 from proxy.downstream import Downstream, Request, Sent
 from proxy.downstream.response import CLOSED, status_and_headers
@@ -151,7 +149,7 @@ class Handler:
         if len(query) != len(call.query) or (b"cookie" in call.head and runtime.settings.auth.cookie is not None):
             call.response_headers += _SECRET
         if call.method == b"OPTIONS":
-            allowed = runtime.cors.preflight(call.header(b"origin"), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_METHOD))
+            allowed = runtime.cors.preflight(call.header(b"origin"), request.header(b"access-control-request-method"))
             if allowed is not None:
                 call.exchange.status = 204
                 return call.downstream.answer(204, allowed, b"")
@@ -261,7 +259,7 @@ class Handler:
 
     async def _model(self, call: Call) -> Sent:
         runtime, exchange, match = call.runtime, call.exchange, call.match
-        if call.method == b"GET" and call.request.headers.get("Last-Event-ID"):
+        if call.method == b"GET" and call.request.header(b"last-event-id"):
             return pages.no_more(call)
         if not call.take_body(runtime.settings.limits, runtime.bodies):
             await call.read_body(runtime.settings.limits, runtime.bodies)

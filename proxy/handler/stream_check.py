@@ -11,8 +11,6 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
 
-from aiohttp import hdrs
-
 from proxy.downstream import Sent
 from proxy.handler.call import Call
 
@@ -42,7 +40,7 @@ class Document:
 def stream_check(call: Call) -> Sent:
     """Answer with the page, or with a 304 if the browser has it. It is public: the stream that it asks for is not."""
     page = document()
-    if page.etag.decode() in call.request.headers.get(hdrs.IF_NONE_MATCH, ""):
+    if page.etag.decode() in (call.request.header(b"if-none-match") or ""):
         call.exchange.status = 304
         return call.downstream.answer(304, [*page.headers, *call.response_headers], b"")
     call.exchange.status = 200

@@ -142,5 +142,5 @@ class Trial:
 
 def _resumed(call: Call) -> int:
     """Return the number of the event that an EventSource says it has seen last; 0: none."""
-    told = call.request.headers.get("Last-Event-ID", "")
+    told = call.request.header(b"last-event-id") or ""
     return int(told) if told.isascii() and told.isdigit() and len(told) < 5 else 0
