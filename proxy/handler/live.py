@@ -37,7 +37,7 @@ def view(call: Call, now: float) -> dict[str, Any] | None:
     exchange, stream = call.exchange, call.stream
     if stream is None or not exchange.stream:
         return None
-    stream.deadlines.catch_up(exchange.progress)
+    stream.account(now)
     return {
         "id": exchange.request_id,
         "subject": exchange.subject,

@@ -196,7 +196,7 @@ class Stream:
         if self._done is not None:
             self._done.cancel()
         now = self._clock()
-        self._account(now)
+        self.account(now)
         exchange = self.exchange
         observer = self._relay.observer if self._relay is not None else None
         if observer is not None:
@@ -254,7 +254,7 @@ class Stream:
 
     def client_resumed(self) -> None:
         """Read from the upstream again."""
-        self._account(self._clock())
+        self.account(self._clock())
         self._paused_at = None
         if self.upstream is not None:
             self.upstream.resume()
@@ -281,7 +281,7 @@ class Stream:
             return
         if self.downstream.gone or (self._done is not None and self._done.done()):
             return  # it is over, and the handler's task about to hear of it
-        self._account(now)
+        self.account(now)
         if not self.downstream.committed:
             if now >= self._commit_at and (self.upstream is None or self.relay.framing is self._plan.framing):
                 self._commit_early(now, wall)
@@ -305,6 +305,20 @@ class Stream:
             waker.set_exception(error)
             if self._done is not None:
                 self._close_upstream()
+
+    def account(self, now: float) -> None:
+        """Bring phase, last bytes and the sums of waiting (whose fault it was, the client's or the upstream's) up to *now*."""
+        exchange = self.exchange
+        self.deadlines.catch_up(self.progress)
+        if self.progress.first_token is not None:
+            exchange.phase = _STREAMING
+        if self._paused_at is not None:
+            pause = now - self._paused_at
+            self._paused_at = now
+            exchange.backpressure_seconds += pause
+            self.deadlines.shift(pause)
+        silence = now - self.deadlines.started - exchange.backpressure_seconds
+        exchange.silence_seconds = silence if silence > 0 else 0.0
 
     # ---- helpers
 
@@ -384,17 +398,3 @@ class Stream:
             self.downstream.write(frame)
             self.exchange.keepalives_before += self.progress.first_token is None
             self.exchange.keepalives_after += self.progress.first_token is not None
-
-    def _account(self, now: float) -> None:
-        """Bring the sums of waiting up to *now*: whose fault it was, the client's or the upstream's."""
-        exchange = self.exchange
-        self.deadlines.catch_up(self.progress)
-        if self.progress.first_token is not None:
-            exchange.phase = _STREAMING
-        if self._paused_at is not None:
-            pause = now - self._paused_at
-            self._paused_at = now
-            exchange.backpressure_seconds += pause
-            self.deadlines.shift(pause)
-        silence = now - self.deadlines.started - exchange.backpressure_seconds
-        exchange.silence_seconds = silence if silence > 0 else 0.0
