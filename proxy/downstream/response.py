@@ -164,7 +164,7 @@ class Downstream:
 def status_and_headers(minor: int, status: int, headers: Headers) -> bytes:
     """Return the head's first lines; framing and the empty line are the caller's."""
     lines = headers if isinstance(headers, bytes) else header_lines(headers)
-    return _status_line(minor, status) + lines + _server_and_date(int(time.time()))
+    return _status_line(minor, status) + lines + _server_and_date(time.time() // 1.0)
 
 
 @functools.lru_cache(maxsize=64)
@@ -173,7 +173,7 @@ def _status_line(minor: int, status: int) -> bytes:
 
 
 @functools.lru_cache(maxsize=1)
-def _server_and_date(second: int) -> bytes:
+def _server_and_date(second: float) -> bytes:
     return b"Server: llm-stream-proxy\r\nDate: %b\r\n" % formatdate(second, usegmt=True).encode()
 
 
