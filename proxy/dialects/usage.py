@@ -11,6 +11,10 @@ import orjson
 from proxy.exchange import Usage
 
 _MOST: Final = 1 << 53  # beyond it no count and no price is believed
+_DETAILS: Final = frozenset(  # what not every upstream tells besides the two sums
+    {"prompt_tokens_details", "input_tokens_details", "prompt_cache_hit_tokens"}
+    | {"completion_tokens_details", "output_tokens_details", "cost", "cost_in_usd_ticks"}
+)
 MESSAGES_COUNTS: Final = (
     "input_tokens",
     "cache_read_input_tokens",
@@ -37,18 +41,8 @@ def read_usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     read = Usage(_count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens"))
-    into = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    if isinstance(into, dict):
-        read.cached = _count(into, "cached_tokens")
-        read.cache_write = _count(into, "cache_write_tokens")
-    elif "prompt_cache_hit_tokens" in usage:  # DeepSeek
-        read.cached = _count(usage, "prompt_cache_hit_tokens")
-    out = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    if isinstance(out, dict):
-        read.reasoning = _count(out, "reasoning_tokens")
-        _add_reasoning(read, usage.get("total_tokens"))
-    if "cost" in usage or "cost_in_usd_ticks" in usage:
-        read.cost_usd = _cost(usage)
+    if not _DETAILS.isdisjoint(usage):
+        _add_details(read, usage)
     return read
 
 
@@ -68,6 +62,21 @@ def read_gemini_usage(usage: Any) -> Usage | None:
         return None
     prompt, tools, answer, thoughts, cached = (_count(usage, name) for name in GEMINI_COUNTS)
     return Usage(_sum(prompt, tools), _sum(answer, thoughts), cached=cached, reasoning=thoughts)
+
+
+def _add_details(read: Usage, usage: dict[str, Any]) -> None:
+    into = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    if isinstance(into, dict):
+        read.cached = _count(into, "cached_tokens")
+        read.cache_write = _count(into, "cache_write_tokens")
+    elif "prompt_cache_hit_tokens" in usage:  # DeepSeek
+        read.cached = _count(usage, "prompt_cache_hit_tokens")
+    out = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    if isinstance(out, dict):
+        read.reasoning = _count(out, "reasoning_tokens")
+        _add_reasoning(read, usage.get("total_tokens"))
+    if "cost" in usage or "cost_in_usd_ticks" in usage:
+        read.cost_usd = _cost(usage)
 
 
 def _sum(one: int | None, other: int | None) -> int | None:
