@@ -132,7 +132,8 @@ class Progress:
 class Exchange:
     """One request's facts. The handler owns it; the stream counts into it; `close` ends it, once.
 
-    The defaults stand on the class: most requests set a third of the fields, and one is made for each request.
+    The defaults stand on the class: most requests set a third of the fields, and one is made for each request. What is asked
+    of every request stands on the exchange itself.
     """
 
     method: str = ""
@@ -149,8 +150,6 @@ class Exchange:
     status: int = 0  # sent to the client; 0: none was
     code: str = ""  # stable error code, empty when none
     detail: str = ""  # operator's sentence on a failure
-    outcome: Outcome | None = None
-    committed: float | None = None
     committed_early: bool = False
     whole: bool = False  # its answer came and went in one piece: nothing that can happen to a stream has happened to it
     ended: float | None = None
@@ -158,10 +157,7 @@ class Exchange:
     keepalives_before: int = 0
     keepalives_after: int = 0
     observer_skips: int = 0  # events too large to look into
-    backpressure_seconds: float = 0.0
     silence_seconds: float = 0.0  # waiting for the upstream, from routing to the end
-    upstream_wait: float = 0.0  # part of the time until commit that was spent waiting for upstreams
-    client_gone_at: float | None = None
     upstream_closed_at: float | None = None
     upstream_request_id: str = ""
     usage: Usage | None = None
@@ -172,6 +168,11 @@ class Exchange:
         self.started = started
         self.wall = wall
         self.progress = Progress()
+        self.outcome: Outcome | None = None
+        self.committed: float | None = None
+        self.upstream_wait = 0.0  # part of the time until commit that was spent waiting for upstreams
+        self.backpressure_seconds = 0.0
+        self.client_gone_at: float | None = None
         self.attempts: list[Attempt] = []
         self.retries: list[tuple[str, str]] = []  # (upstream that failed, reason)
 

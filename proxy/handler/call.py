@@ -89,6 +89,15 @@ class Call:
         values = self.head.get(name)
         return None if values is None else values[0].decode("utf-8", "surrogateescape")
 
+    def head_params(self) -> dict[str, str]:
+        """Return what some dialects want to know of a request besides its body and the placeholders of its path."""
+        return {
+            "method": self.request.method,
+            "query": self.query[1:].decode("latin-1"),
+            "content-type": self.header(b"content-type") or "",
+            "request_id": self.exchange.request_id,
+        }
+
     async def read_body(self, limits: Limits, bodies: Bodies) -> None:
         """Read the body whole, under limit and deadline.
 

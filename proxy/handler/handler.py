@@ -141,18 +141,15 @@ class Handler:
     # ---- the line
 
     async def _serve(self, call: Call) -> Sent:
-        request, runtime = call.request, call.runtime
+        runtime = call.runtime
         if runtime.cors.origins:
             call.response_headers += runtime.cors.headers(call.header(b"origin"))
         self._read_head(call)
         query = _without_credential(call.query) if call.query else b""
         if len(query) != len(call.query) or (b"cookie" in call.head and runtime.settings.auth.cookie is not None):
             call.response_headers += _SECRET
-        if call.method == b"OPTIONS":
-            allowed = runtime.cors.preflight(call.header(b"origin"), request.header(b"access-control-request-method"))
-            if allowed is not None:
-                call.exchange.status = 204
-                return call.downstream.answer(204, allowed, b"")
+        if call.method == b"OPTIONS" and (allowed := self._preflighted(call)) is not None:
+            return allowed
         page = self._match(call).page
         if page == "health":
             return self._health(call)
@@ -165,7 +162,21 @@ class Handler:
             if self._lifecycle.peers is not None:
                 await self._lifecycle.share_subject(principal.slot, principal.max_streams)
         call.query = query
-        return await (self._model(call) if page == "model" else self._page(call, page))
+        if page != "model":
+            return await self._page(call, page)
+        if call.method == b"GET" and call.request.header(b"last-event-id"):
+            return pages.no_more(call)
+        if not call.take_body(runtime.settings.limits, runtime.bodies):
+            await call.read_body(runtime.settings.limits, runtime.bodies)
+        return await self._attempts(call).answer()
+
+    def _preflighted(self, call: Call) -> Sent | None:
+        wanted = call.request.header(b"access-control-request-method")
+        allowed = call.runtime.cors.preflight(call.header(b"origin"), wanted)
+        if allowed is None:
+            return None
+        call.exchange.status = 204
+        return call.downstream.answer(204, allowed, b"")
 
     def _match(self, call: Call) -> Match:
         """Find out what is asked for; from here on the call is answered in the words of that API."""
@@ -257,25 +268,22 @@ class Handler:
         self._lifecycle.admit_subject(principal.slot, principal.max_streams)
         call.principal, call.slot = principal, principal.slot  # from here on its slot is held
 
-    async def _model(self, call: Call) -> Sent:
-        runtime, exchange, match = call.runtime, call.exchange, call.match
-        if call.method == b"GET" and call.request.header(b"last-event-id"):
-            return pages.no_more(call)
-        if not call.take_body(runtime.settings.limits, runtime.bodies):
-            await call.read_body(runtime.settings.limits, runtime.bodies)
+    def _attempts(self, call: Call) -> Attempts:
+        """Read what a call with its body is for, and return the attempts at answering it."""
+        exchange, match = call.exchange, call.match
         if b"content-encoding" in call.head and call.header(b"content-encoding") != "identity":
             raise UnsupportedMedia
         dialect = call.dialect = match.dialect.asked_with(call.query)
-        params = {**match.parts, **_head_params(call)} if dialect.reads_head else match.parts
+        params = {**match.parts, **call.head_params()} if dialect.reads_head else match.parts
         view = call.view = dialect.read_request(call.body, params)
         exchange.model_requested, exchange.stream = view.model, view.stream
         assert call.principal is not None
-        course = runtime.courses.of(match.api, dialect, view, call.principal)
+        course = call.runtime.courses.of(match.api, dialect, view, call.principal)
         route = call.route = course.route
         exchange.model, call.price = route.name, route.price
         targets = course.only or self._targets(call, route)
         stream = call.stream = self._stream(call, course.plan)
-        return await Attempts(call, stream, targets).answer()
+        return Attempts(call, stream, targets)
 
     def _targets(self, call: Call, route: Route) -> tuple[Target, ...]:
         if not route.targets:
@@ -360,16 +368,6 @@ class Handler:
             self._lifecycle.release_subject(call.slot)
         self._current.leave(call.runtime)
         self._recorder.record(exchange)
-
-
-def _head_params(call: Call) -> dict[str, str]:
-    """Return what some dialects want to know of a request besides its body and the placeholders of its path."""
-    return {
-        "method": call.request.method,
-        "query": call.query[1:].decode("latin-1"),
-        "content-type": call.header(b"content-type") or "",
-        "request_id": call.exchange.request_id,
-    }
 
 
 def _without_credential(query: bytes) -> bytes:

@@ -41,9 +41,7 @@ class Stream:
         "_plan", "_relay", "_stall", "_terminal", "_translator", "_waiting", "deadlines", "downstream", "exchange", "failure", "progress", "upstream",
     )  # fmt: skip
 
-    def __init__(
-        self, exchange: Exchange, downstream: Downstream, plan: Plan, headers: list[Header], leniency: float = 0.0
-    ) -> None:
+    def __init__(self, exchange: Exchange, downstream: Downstream, plan: Plan, headers: list[Header], leniency: float) -> None:
         """*headers* are the proxy's own; a keepalive may go *leniency* seconds before it is due."""
         self.exchange = exchange
         self.progress = exchange.progress

@@ -67,7 +67,7 @@ class Asked:
         Of its clocks only those named in *seconds* run.
         """
         call, now = self.call, time.monotonic()
-        call.stream = Stream(call.exchange, call.downstream, Plan(clocks(**seconds), None, framing, EARLY), [])
+        call.stream = Stream(call.exchange, call.downstream, Plan(clocks(**seconds), None, framing, EARLY), [], 0.0)
         if not pieces:
             return
         relay = call.stream.relay

@@ -67,7 +67,7 @@ class Trying:
         self.call = call = it.call
         call.match, call.view = CHAT_COMPLETIONS, CHAT.read_request(call.body, {})
         plan = call.runtime.plans.of_model("gpt-*", call.runtime.settings.streaming, CHAT, stream=not whole)
-        call.stream = self.stream = Stream(call.exchange, call.downstream, plan, [])
+        call.stream = self.stream = Stream(call.exchange, call.downstream, plan, [], 0.0)
 
     async def answer(self, *targets: Target, public_path: bool = True) -> None:
         """Try these targets (default: the first upstream) to the end."""

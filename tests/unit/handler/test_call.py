@@ -409,6 +409,14 @@ async def test_declared_length_is_the_clients(ask: Ask, request_bytes: bytes, le
     assert it.call.declared_length == length
 
 
+async def test_what_is_told_of_the_head_is_the_clients_but_for_the_id(ask: Ask) -> None:
+    it = await ask(b"PUT /v1?a=%2B HTTP/1.1\r\nHost: p\r\nContent-Type: a/b; c=d\r\n\r\n")
+
+    told = it.call.head_params()
+
+    assert told == {"method": "PUT", "query": "a=%2B", "content-type": "a/b; c=d", "request_id": "r1"}
+
+
 async def test_description_holds_no_byte_of_the_request(ask: Ask) -> None:
     it = await ask(sized(6, b"c4n4ry", b"Authorization: Bearer c4n4ry"))
     await it.call.read_body(LIMITS, Bodies(ROOMY))

@@ -23,6 +23,7 @@ from tests.unit.downstream.listening import Listener
 T = TypeVar("T")
 
 EVENT_STREAM: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+ID: Final = (b"X-Request-Id", b"r1")
 EARLY: Final = ((b"Content-Type", b"text/event-stream"),)
 HEADERS: Final = ((b"Content-Type", b"text/event-stream"), (b"X-From", b"upstream"))
 KEEPALIVE: Final = b": keepalive\n\n"
@@ -177,12 +178,13 @@ class Rooms:
         keepalive: Keepalive | None = Comment(),  # noqa: B008 - it holds no state
         framing: Framing = Framing.EVENTS,
         age: float = 0.0,
+        leniency: float = 0.0,
     ) -> Joined:
         """Take a request from a client and make the stream of its answer, *age* seconds after its admission."""
         governed, now = governed or clocks(), self._clock.now
         client, downstream = await self._listener.downstream()
         exchange = Exchange("r1", now - age, self._clock.time() - age)
-        stream = Stream(exchange, downstream, Plan(governed, keepalive, framing, EARLY), [])
+        stream = Stream(exchange, downstream, Plan(governed, keepalive, framing, EARLY), [ID], leniency)
         client.connection.exchanging = stream
         joined = Joined(self._clock, stream, client.transport)
         self._made.append(joined)

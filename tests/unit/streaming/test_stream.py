@@ -91,7 +91,7 @@ async def test_response_is_committed_when_the_client_has_waited_long_enough(hous
     await joined.tick(0.25)
 
     assert before == []
-    assert joined.client.written[0].startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+    assert joined.client.written[0].startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Request-Id: r1\r\n")
     assert joined.pieces == [KEEPALIVE], "half an event stays where it is"
     exchange = joined.exchange
     assert (exchange.status, exchange.committed, exchange.committed_early) == (200, START + 5, True)
@@ -115,6 +115,17 @@ async def test_zero_commits_at_the_first_look(house: Rooms) -> None:
     await joined.tick()
 
     assert joined.pieces == [KEEPALIVE]
+
+
+@pytest.mark.parametrize(("after", "frames"), [(8.5, []), (9, [KEEPALIVE])])
+async def test_keepalive_may_go_a_little_before_it_is_due(house: Rooms, after: float, frames: list[bytes]) -> None:
+    """The ticker comes by at some time around the right one."""
+    joined = await house.join(clocks(interval=10), leniency=1)
+    await joined.live(TOKEN)
+
+    await joined.tick(after)
+
+    assert joined.pieces[1:] == frames
 
 
 async def test_comments_held_back_go_out_with_the_commit(house: Rooms) -> None:
