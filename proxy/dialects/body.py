@@ -66,7 +66,7 @@ def read_object(body: bytes) -> Members:
 
 def _escapes_letters(body: bytes) -> bool:
     """Tell whether letters of the two keys may be escaped: each would be \\u006x or \\u007x."""
-    return b"\\u00" in body and (b"\\u006" in body or b"\\u007" in body)
+    return b"\\" in body and b"\\u00" in body and (b"\\u006" in body or b"\\u007" in body)  # a single byte is soon looked for
 
 
 def text_field(members: Members, key: str) -> str:
