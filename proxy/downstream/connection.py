@@ -101,7 +101,7 @@ class ClientConnection(web.RequestHandler):
                 self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        if self._close or self._force_close:  # aiohttp private: what `close` and `force_close` have set
+        if self.transport is None:
             return
         requests = self._reader.feed(data)
         if requests:
@@ -204,7 +204,7 @@ class ClientConnection(web.RequestHandler):
             read = request.whole is not None or request.content.ended or await self._discarded(request.content)
         finally:
             self._serving = None
-        # aiohttp private: as above
+        # aiohttp private: what `close` and `force_close` have set
         return read and sent.keep_alive and not self._close and not self._force_close
 
     async def _answer(self, request: Request) -> Sent:

@@ -117,7 +117,7 @@ class RequestReader:
         self._switching = parser.should_upgrade()
         self._messages.append(request)
         self._since = 0
-        self._known = known_head(self._begins, request) if self._begins and not self._switching else None
+        self._known = known_head(self._begins, request) if self._begins else None
         self._begins = b""
 
     def on_message_complete(self) -> None:
@@ -170,7 +170,6 @@ class RequestReader:
                 self._read_on(self._request)
             elif self._since > HEAD_LIMIT:
                 self._give_up(HeadersTooLarge())
-        self._begins = b""
 
     def _parse(self, data: bytes) -> None:
         while True:

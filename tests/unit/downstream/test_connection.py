@@ -643,6 +643,17 @@ async def test_fin_behind_a_whole_answer_does_not_take_it_back(listener: Listene
     assert downstream.pending > 0
 
 
+async def test_connection_that_is_gone_reads_no_more(listener: Listener) -> None:
+    """An event loop may have had bytes in its hands."""
+    client = await listener.connect()
+
+    client.connection.connection_lost(None)
+    client.connection.data_received(GET)
+
+    assert listener.requests == []
+    assert listener.server.heads == set()
+
+
 async def test_nobody_is_told_anything_between_two_requests(listener: Listener) -> None:
     client, downstream = await listener.downstream()
     exchange = exchanging(client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -245,11 +246,20 @@ def test_bytes_around_a_body_are_bounded(reader: RequestReader, framing: bytes) 
 
 def test_body_may_be_large(reader: RequestReader) -> None:
     (request,) = feed(reader, CHUNKED)
-    pieces = [b"3e8\r\n%b\r\n" % bytes(1000)] * (4 * HEAD_LIMIT // 1000)
+    count = 2 * FRAMING_LIMIT // 1000
 
-    feed(reader, *pieces, b"0\r\n\r\n")
+    feed(reader, *[b"3e8\r\n", bytes(1000), b"\r\n"] * count, b"0\r\n\r\n")
 
-    assert [(len(found.body), found.end) for found in read([request])] == [(1000 * len(pieces), "whole")]
+    assert [(len(found.body), found.end) for found in read([request])] == [(1000 * count, "whole")]
+
+
+def test_large_head_is_not_counted_with_what_is_around_its_body(reader: RequestReader) -> None:
+    large = CHUNKED[:-2] + b"X: %b\r\n" % (b"a" * 10_000) * (FRAMING_LIMIT // 10_000 + 1) + b"\r\n"
+    requests = feed(reader, *cut(large, range(0, len(large), 1000)))
+
+    feed(reader, b"5\r\n", b"hello\r\n", b"0\r\n\r\n")
+
+    assert [(found.body, found.end) for found in read(requests)] == [(b"hello", "whole")]
 
 
 def test_flood_of_requests_in_one_read_is_read_no_further_than_the_line_may_be_long(reader: RequestReader) -> None:
@@ -318,6 +328,16 @@ def test_request_whose_body_is_broken_from_the_first_is_handed_to_nobody(reader:
     found = read(feed(reader, GET + CHUNKED + b"2\r\nhi\r\nzz\r\n"))
 
     assert [request.error for request in found] == [None, BadRequest]
+
+
+def test_reader_that_is_closed_needs_no_garbage_collector(connection: ClientConnection) -> None:
+    reader = RequestReader(connection)
+    feed(reader, SIZED, GET)
+    alone, before = object(), sys.getrefcount(reader)
+
+    reader.close()
+
+    assert before > sys.getrefcount(reader) == sys.getrefcount(alone)
 
 
 def test_reader_that_is_closed_reads_nothing(reader: RequestReader) -> None:

@@ -74,6 +74,31 @@ def test_another_version_is_another_head() -> None:
     assert having(*CHAT).recall(CHAT, (1, 0)) is None
 
 
+def test_another_version_is_another_head_also_for_one_that_was_recalled() -> None:
+    heads = having(*CHAT)
+    heads.recall(CHAT, VERSION)
+
+    assert heads.recall(CHAT, (1, 0)) is None
+
+
+def test_what_was_recalled_of_another_head_is_forgotten_with_it() -> None:
+    """The lines in which a head was passed on are those of the one that is known."""
+    heads = having(*CHAT)
+    heads.recall(CHAT, VERSION)
+    heads.note((HOST, KEY), VERSION, noted((HOST, KEY)))
+
+    assert heads.recall(CHAT, VERSION) is None
+
+
+def test_head_that_comes_again_with_another_length_says_so_each_time() -> None:
+    heads = having(*CHAT)
+    longer = (HOST, (b"Content-Length", b"2000"), KEY)
+
+    said = [heads.recall(raw, VERSION) for raw in (longer, longer, CHAT, longer)]
+
+    assert said == [noted(longer), noted(longer), noted(CHAT), noted(longer)]
+
+
 @pytest.mark.parametrize("single", [(b"Expect", b"100-continue"), (b"Transfer-Encoding", b"chunked"), (b"X-Request-ID", b"r1")])
 def test_heads_that_are_worth_a_look_each_time_are_not_remembered(single: Header) -> None:
     assert having(HOST, single).recall((HOST, single), VERSION) is None
