@@ -235,6 +235,20 @@ def test_a_word_of_a_peer_is_cut(written: Write, name: str) -> None:
     assert "x" * 129 not in text
 
 
+def test_the_model_of_an_attempt_is_cut(written: Write) -> None:
+    exchange = completed_stream()
+    exchange.attempts[0].model = "x" * 10_000
+
+    assert json.loads(written(exchange))["attempts"][0]["model"] == "x" * 128
+
+
+def test_a_detail_is_cut_further_on(written: Write) -> None:
+    exchange = refused()
+    exchange.detail = "x" * 10_000
+
+    assert json.loads(written(exchange))["detail"] == "x" * 512
+
+
 def test_words_of_peers_that_are_long_only_together_are_whole(written: Write) -> None:
     exchange = completed_stream()
     exchange.subject = exchange.model_requested = exchange.upstream_request_id = exchange.attempts[0].model = "x" * 128
