@@ -71,13 +71,13 @@ class Attempts:
     _attempt: Attempt | None = None
     _permit: Permit | None = None
     _backend: Backend | None = None
+    _repeating: Backend | None = None  # whose budget the current attempt takes a place of
 
     def __init__(self, call: Call, stream: Stream, targets: Sequence[Target]) -> None:
         self._call = call
         self._stream = stream
         self._targets = targets
         self._runtime = call.runtime
-        self._repeating: Backend | None = None  # whose budget the current attempt takes a place of
 
     async def answer(self) -> Sent:
         """Try until an upstream answers, and relay its answer to the end. Raises the ProxyError that remains."""

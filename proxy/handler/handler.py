@@ -156,7 +156,7 @@ class Handler:
         self._lifecycle.admit(call)
         if page == "stream-check":
             return stream_check(call)
-        if page == "model" or page not in _OPEN or not runtime.settings.diagnostics.public:
+        if page not in _OPEN or not runtime.settings.diagnostics.public:
             principal = self._recall(call) or await self._identify(call)
             self._seat(call, principal)
             if self._lifecycle.peers is not None:
