@@ -652,6 +652,7 @@ async def test_connection_that_is_gone_reads_no_more(listener: Listener) -> None
 
     assert listener.requests == []
     assert listener.server.heads == set()
+    assert client.connection._reader.feed(GET) == (), "its parser is let go of"
 
 
 async def test_nobody_is_told_anything_between_two_requests(listener: Listener) -> None:

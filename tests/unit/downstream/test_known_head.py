@@ -163,7 +163,15 @@ def test_head_is_recognised_only_where_a_message_begins(connection: ClientConnec
     assert found == read(feed(RequestReader(connection), between, SIZED, GET))
 
 
-def test_offer_to_switch_protocols_is_not_remembered(connection: ClientConnection) -> None:
+def test_two_heads_of_one_read_are_not_mixed_up(connection: ClientConnection) -> None:
+    other = SIZED.replace(b"/v1/x", b"/v1/z")
+
+    found = read(feed(RequestReader(connection), SIZED + other, SIZED, other, other + SIZED, other, SIZED))
+
+    assert [request.target[-1:] for request in found] == [b"x", b"z", b"x", b"z", b"z", b"x", b"z", b"x"]
+
+
+def test_offer_to_switch_protocols_is_read_the_same_each_time(connection: ClientConnection) -> None:
     offer = SIZED.replace(b"X: 5", b"Connection: upgrade\r\nUpgrade: h2c")
 
     found = read(feed(RequestReader(connection), offer, offer, GET))
