@@ -41,10 +41,9 @@ class Body:
         """Add *data*, which has come."""
         self._pieces.append(data)
         self._size += len(data)
-        if self._size > HELD and not self._held_back:
+        if not self._wake() and self._size > HELD and not self._held_back:
             self._held_back = True
             self._source.hold_back()
-        self._wake()
 
     def end(self, data: bytes) -> None:
         """Add *data*, behind which nothing follows."""
@@ -54,8 +53,7 @@ class Body:
             self._size += len(data)
         if self._held_back:  # what comes now is of other requests
             self._go_on()
-        if self._waiting is not None:
-            self._wake()
+        self._wake()
 
     def fail(self, error: Exception) -> None:
         """Note that the rest will not come: whoever reads gets *error*. A body that has ended stays as it is."""
@@ -88,6 +86,10 @@ class Body:
         self._held_back = False
         self._source.go_on()
 
-    def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+    def _wake(self) -> bool:
+        """Wake whoever waits; tells whether somebody did, who will take everything at once."""
+        waiting = self._waiting
+        if waiting is None or waiting.done():
+            return False
+        waiting.set_result(None)
+        return True

@@ -100,6 +100,20 @@ def test_client_has_to_wait_while_too_much_of_a_body_waits() -> None:
     assert connection.told == ["hold back", "go on"]
 
 
+async def test_client_does_not_have_to_wait_for_somebody_who_waits_for_it() -> None:
+    body, connection = waiting()
+    reading = Tasks().spawn(body.readany(), name="reading")
+    await turns()
+
+    body.feed(b"a" * HELD + b"b")
+    expected = list(connection.told)
+    body.feed(b"c")
+
+    assert expected == []
+    assert connection.told == ["hold back"], "before it has been taken, more has come"
+    assert len(await reading) == HELD + 2
+
+
 def test_client_whose_body_has_ended_does_not_wait_any_more() -> None:
     """What comes now is of other requests."""
     body, connection = waiting(b"a" * (HELD + 1))
