@@ -969,6 +969,17 @@ async def test_client_that_takes_nothing_is_given_up_also_while_more_is_written(
     assert joined.client.ended == "abort"
 
 
+async def test_client_that_never_took_a_byte_has_had_its_time_since_the_beginning(house: Rooms) -> None:
+    joined = await house.join(clocks(write_stall=60))
+    joined.client.stall()
+    await joined.live(TOKEN)
+    await joined.tick(59.75)
+    still = joined.client.ended
+    await joined.tick(0.25)
+
+    assert (still, joined.client.ended) == ("", "abort")
+
+
 async def test_client_that_takes_a_byte_now_and_then_is_waited_for(house: Rooms) -> None:
     joined = await house.join(clocks(write_stall=60))
     await joined.live(TOKEN)
