@@ -56,6 +56,7 @@ class ClientConnection(web.RequestHandler):
         "_departure",
         "_drained",
         "_head_since",
+        "_idle_for",
         "_parting",
         "_queue",
         "_reader",
@@ -83,6 +84,7 @@ class ClientConnection(web.RequestHandler):
         self._serving: Request | None = None
         self._drained: asyncio.Future[None] | None = None  # a client has to take what it has been given
         self._parting: asyncio.TimerHandle | None = None
+        self._idle_for = self.keepalive_timeout  # seconds
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -194,9 +196,14 @@ class ClientConnection(web.RequestHandler):
         """Serve one request; tells whether another may follow on this connection."""
         self._serving = request
         try:
-            sent = (
-                self.listener.refuse(request.error, request) if isinstance(request, Unreadable) else await self._answer(request)
-            )
+            if isinstance(request, Unreadable):
+                sent = self.listener.refuse(request.error, request)
+            else:
+                try:
+                    sent = await self.listener.handler(request)
+                except Exception as exc:
+                    log.exception("request handler failed")
+                    sent = self._failed(request, InternalError(f"unhandled {type(exc).__name__}"))
             if self.writing_paused:
                 self._drained = self._loop.create_future()
                 await self._drained
@@ -207,13 +214,9 @@ class ClientConnection(web.RequestHandler):
         # aiohttp private: what `close` and `force_close` have set
         return read and sent.keep_alive and not self._close and not self._force_close
 
-    async def _answer(self, request: Request) -> Sent:
-        try:
-            return await self.listener.handler(request)
-        except Exception as exc:
-            log.exception("request handler failed")
-            # a response that has begun cannot be replaced any more
-            return CLOSED if request.begun else self.listener.refuse(InternalError(f"unhandled {type(exc).__name__}"), request)
+    def _failed(self, request: Request, error: InternalError) -> Sent:
+        # a response that has begun cannot be replaced any more
+        return CLOSED if request.begun else self.listener.refuse(error, request)
 
     async def _discarded(self, body: Body) -> bool:
         """Read for a while what nobody has wanted; tells whether that was all of it."""
@@ -227,7 +230,7 @@ class ClientConnection(web.RequestHandler):
 
     def _await_next(self) -> None:
         # aiohttp private: the timer that closes a connection which is idle for too long, and the time it looks at
-        self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
+        self._next_keepalive_close_time = self._loop.time() + self._idle_for
         if self._keepalive_handle is None:
             # aiohttp private: as above
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
