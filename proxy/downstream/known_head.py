@@ -22,19 +22,8 @@ class KnownHead:
     """The bytes before and behind the number that is the length of the body, and what stands in them."""
 
     __slots__ = (
-        "_at",
-        "_before",
-        "_behind",
-        "_fields",
-        "_length",
-        "_method",
-        "_number",
-        "_start",
-        "_stop",
-        "_target",
-        "body_at",
-        "body_end",
-    )
+        "_at", "_before", "_behind", "_fields", "_length", "_method", "_number", "_start", "_stop", "_target", "body_at", "body_end",
+    )  # fmt: skip
 
     def __init__(self, data: bytes, request: Request, at: int) -> None:
         """*data* begins with the head of *request*, of whose headers the one at *at* is Content-Length."""
