@@ -28,7 +28,8 @@ class ChatObserver(Observer):
         self.done = False
 
     def feed(self, data: bytes) -> int:
-        if self._shape is not None and not self.midway and self._shape.fits(data):
+        shape = self._shape
+        if shape is not None and not self.midway and (shape.fits(data) or shape.fit_all(data)):
             return CONTENT
         return super().feed(data)
 

@@ -64,6 +64,16 @@ class Shape:
         padding = _TEXT.match(chunk, at + len(self._after))
         return padding is not None and chunk[padding.end() :] == self._end
 
+    def fit_all(self, chunks: bytes) -> bool:
+        """Tell whether *chunks*, which came together, all have this shape."""
+        at = 0
+        while at < len(chunks):
+            end = chunks.find(b"\n\n", at) + 2
+            if end < 2 or not self.fits(chunks[at:end]):
+                return False
+            at = end
+        return at > 0
+
     def text(self, chunk: bytes) -> bytes | None:
         """Return the text of a chunk that has this shape, with its JSON escapes as they stand; None if it has another."""
         if not self.fits(chunk):

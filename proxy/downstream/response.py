@@ -100,7 +100,7 @@ class Downstream:
     def write(self, data: bytes, framed: bytes = b"") -> None:
         """Hand *data* to the client's socket now, as one chunk in one write. The hot path.
 
-        *framed* is the chunk that *data* makes, where somebody has it already.
+        *framed* is *data* in chunks, where somebody has it already.
         """
         if self._chunked:
             data = framed or b"%x\r\n%b\r\n" % (len(data), data)

@@ -46,9 +46,19 @@ class Splitter:
 
         The common case, one whole event ending in LF LF or CRLF CRLF, costs a few substring tests and no copy.
         """
-        if not self.held and (_is_one_block(data) or _is_one_crlf_block(data)):
+        if self.held:
+            return self._collect(data)
+        if _is_one_block(data) or _is_one_crlf_block(data):
             return (self._whole(data),)
-        return self._collect(data)
+        return self._several(data) if data.endswith(b"\n\n") and data.find(b"\r") < 0 else self._collect(data)
+
+    def _several(self, data: bytes) -> list[bytes]:
+        """Cut whole blocks with line ends of one kind, as they come in a read that was late."""
+        blocks = [block + b"\n\n" for block in data.split(b"\n\n")]
+        blocks.pop()  # what is behind the last empty line
+        blocks[0] = self._whole(blocks[0])
+        self._note_id(data)
+        return blocks
 
     def _collect(self, data: bytes) -> list[bytes]:
         held = self.held

@@ -1,7 +1,7 @@
 """One connection to a backend: HTTP/1.1, from bytes received to the sink in one call chain, and every end by its name.
 
-For editors: `data_received` runs once per chunk of every stream. No task, no timer, no queue; what is rare goes elsewhere. A chunk
-that is one read, framed as we would frame it ourselves, passes by the parser, which stands between two chunks before and after.
+For editors: `data_received` runs once per chunk of every stream. No task, no timer, no queue; what is rare goes elsewhere. Whole
+chunks, framed as we would frame them ourselves, pass by the parser, which stands between two chunks before and after.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Final, cast
 import httptools
 
 from proxy.errors import ProxyError, UpstreamClosed, UpstreamMalformed, UpstreamReset
-from proxy.upstream.response import HEAD_LIMIT, BodyEnd, ResponseHead, ResponseReader, Sink, malformed
+from proxy.upstream.response import HEAD_LIMIT, LONGEST_SIZE, BodyEnd, ResponseHead, ResponseReader, Sink, content_of, malformed
 
 EARLY_LIMIT: Final = 64 * 1024  # body bytes kept before somebody wants them; beyond it reading pauses
 FRAMING_LIMIT: Final = 64 * 1024  # bytes without one of the body: chunk extensions, trailers
-LONGEST_SIZE: Final = 10  # a chunk's size, in hexadecimal digits, and its line end; what is longer takes the parser's way
 JOIN_LIMIT: Final = 64 * 1024  # a request body up to this size goes out in one write with its head
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -206,10 +205,12 @@ class UpstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._straight:
             size = len(data) - data.find(b"\r\n", 0, LONGEST_SIZE) - 4  # what is left without a size line and two line ends
-            if size > 0 and data.startswith(b"%x\r\n" % size) and data.endswith(b"\r\n"):
+            alone = size > 0 and data.startswith(b"%x\r\n" % size) and data.endswith(b"\r\n")
+            piece = data[-2 - size : -2] if alone else content_of(data)
+            if piece:
                 sink: Sink = self._sink  # type: ignore[assignment]  # nothing is straight without one
                 try:
-                    sink.upstream_data(data[-2 - size : -2], data)
+                    sink.upstream_data(piece, data)
                 except Exception as exc:  # noqa: BLE001 - our own fault must end this exchange, not the process
                     self._fault(sink, exc)
                 return

@@ -17,6 +17,7 @@ from proxy.errors import UpstreamMalformed
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of a response head, interim responses included
 FIELDS_LIMIT: Final = 256  # header fields of a response
+LONGEST_SIZE: Final = 10  # a chunk's size, in hexadecimal digits, and its line end; what is longer takes the parser's way
 
 _OWS: Final = b" \t"  # RFC 9110 5.6.3
 _FIELD_OVERHEAD: Final = len(b": \r\n")
@@ -51,7 +52,7 @@ class Sink(Protocol):
     """Whoever takes a response body. Both are called from the event loop's read callback and must not block."""
 
     def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
-        """Take the body bytes of one read of the socket; *framed* is the chunk that they came in, if it reads as we would write it."""
+        """Take the body bytes of one read of the socket; *framed* is the chunks that they came in, if these read as we would write them."""
 
     def upstream_end(self, end: BodyEnd) -> None:
         """Take note that no byte will follow; called once."""
@@ -145,6 +146,25 @@ def malformed(error: httptools.HttpParserError) -> UpstreamMalformed:
     """Return what an error of the parser means. Its own words are constants, never bytes of the peer's."""
     cause = error.__context__
     return cause if isinstance(cause, UpstreamMalformed) else UpstreamMalformed(f"not HTTP/1.1: {error}")
+
+
+def content_of(data: bytes) -> bytes:
+    """Return the content of the chunks that *data* consists of, if each reads as we would write it; else nothing."""
+    contents: list[bytes] = []
+    at = 0
+    while at < len(data):
+        begin = data.find(b"\r\n", at, at + LONGEST_SIZE) + 2
+        line = data[at:begin]
+        try:
+            size = int(line, 16)
+        except ValueError:
+            return b""
+        end = begin + size
+        if size <= 0 or line != b"%x\r\n" % size or data[end : end + 2] != b"\r\n":
+            return b""
+        contents.append(data[begin:end])
+        at = end + 2
+    return b"".join(contents)
 
 
 def _check_interim(status: int) -> None:

@@ -136,6 +136,29 @@ def test_padding_is_one_string(padding: str) -> None:
     assert not shape_of(with_text("Hi", padding="a8Fk")).fits(with_text("Hi", padding=padding))
 
 
+def test_chunks_that_came_together_fit_if_each_does() -> None:
+    shape = shape_of(with_text("Hi"))
+    some, other = with_text("there") + with_text("!"), with_text("Hi").replace(b"chatcmpl", b"other")
+
+    assert shape.fit_all(some)
+    assert not any(
+        map(shape.fit_all, (b"", some + DONE, STOP + some, some[:-1], some[:-2], some + b"data", other + some, some + other))
+    )
+
+
+@given(st.lists(st.sampled_from([*SEEN, with_text("a"), with_text("\n"), STOP, DONE, b": busy\n\n"]), min_size=1, max_size=6))
+def test_it_is_one_whether_chunks_come_together_or_one_by_one(chunks: list[bytes]) -> None:
+    together, apart = ChatObserver(1), ChatObserver(1)
+    for each in (together, apart):
+        each.feed(SEEN[0])
+    seen = 0
+    for block in chunks:
+        seen |= apart.feed(block)
+
+    assert together.feed(b"".join(chunks)) == seen
+    assert (together.terminal, together.complete(clean=True)) == (apart.terminal, apart.complete(clean=True))
+
+
 def test_padding_that_was_empty_is_no_padding() -> None:
     shape = shape_of(with_text("Hi", padding=""))
 
