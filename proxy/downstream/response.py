@@ -95,7 +95,7 @@ class Downstream:
             data = b""
         elif chunked and data:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._hand_over(b"".join((status_and_headers(request.version[1], status, headers), framing, b"\r\n", data)))
+        self._hand_over(b"".join((status_and_headers(int(modern), status, headers), framing, b"\r\n", data)))
 
     def write(self, data: bytes, framed: bytes = b"") -> None:
         """Hand *data* to the client's socket now, as one chunk in one write. The hot path.

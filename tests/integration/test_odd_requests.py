@@ -15,7 +15,7 @@ from tests.support.loops import both_loops
 from tests.support.upstream import Upstream, answer
 from tests.support.wire import WITHIN
 
-STATUS = re.compile(rb"HTTP/1\.\d (\d{3}) ")
+STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
 
 @pytest.fixture
