@@ -1,11 +1,14 @@
-"""The one timer of a process: walks everything that waits, in slices, so that no token waits for a crowd of keepalives."""
+"""The one timer of a process: walks everything that waits, in slices, so that no token waits for a crowd of keepalives.
+
+The slices of one walk are spread over half of the period: a busy loop needs the time between two of them to catch up.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from proxy.downstream import Downstream
@@ -14,8 +17,8 @@ from proxy.streaming.clocks import WriteStall
 log = logging.getLogger("proxy.streaming")
 
 LONGEST_PERIOD: Final = 0.2  # with the walk itself, what is due is done within a quarter of a second
-SLICE: Final = 0.001  # seconds of our own CPU time after which the loop gets its turn
-CHECK_EVERY: Final = 16  # walked between two looks at the clock
+SLICE: Final = 0.0002  # seconds of our own CPU time after which the loop gets its turn
+CHECK_EVERY: Final = 8  # walked between two looks at the clock
 
 
 class Ticking(Protocol):
@@ -75,19 +78,22 @@ class Ticker:
             self._each_period(now)
         except Exception:
             log.exception("the work of a period failed")  # the clock of all streams goes on
-        self._walk(iter(tuple(self._members)))
+        self._walk(tuple(self._members), 0, now)
 
-    def _walk(self, members: Iterator[Ticking]) -> None:
+    def _walk(self, members: Sequence[Ticking], start: int, began: float) -> None:
+        """Tick *members* from *start* on, as many as a slice allows; the others later in this walk, which *began* at that time."""
         now = time.monotonic()
         wall = time.time()
         until = time.thread_time() + SLICE
-        for count, member in enumerate(members, start=1):
+        for done in range(start + 1, len(members) + 1):
+            member = members[done - 1]
             if member in self._members:
                 self._tick_one(member, now, wall)
-            if count % CHECK_EVERY == 0:
+            if (done - start) % CHECK_EVERY == 0:
                 now = time.monotonic()
                 if time.thread_time() > until:
-                    self._handle = self._loop.call_soon(self._walk, members)
+                    pause = began + self.period / 2 * done / len(members) - now
+                    self._handle = self._loop.call_later(max(0.0, pause), self._walk, members, done, began)
                     return
         self._due = max(self._due + self.period, now + self.period / 2)
         self._handle = self._loop.call_later(self._due - time.monotonic(), self._tick)

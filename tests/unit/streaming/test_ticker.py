@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,40 +19,35 @@ PERIOD = 0.25
 
 
 class Schedule:
-    """An event loop's timetable, carried out by hand: what is to be called next turn, and what later."""
+    """An event loop's timetable, carried out by hand."""
 
     def __init__(self, clock: HandClock) -> None:
         self._clock = clock
-        self.soon: list[tuple[Handle, Callable[..., None], tuple[Any, ...]]] = []
-        self.later: list[tuple[float, Handle, Callable[..., None]]] = []
+        self.later: list[tuple[float, Handle, Callable[..., None], tuple[Any, ...]]] = []
 
-    def call_soon(self, callback: Callable[..., None], *args: Any) -> Handle:
-        self.soon.append((handle := Handle(), callback, args))
-        return handle
-
-    def call_later(self, delay: float, callback: Callable[..., None]) -> Handle:
-        self.later.append((self._clock.now + delay, handle := Handle(), callback))
+    def call_later(self, delay: float, callback: Callable[..., None], *args: Any) -> Handle:
+        self.later.append((self._clock.now + delay, handle := Handle(), callback, args))
         return handle
 
     @property
     def due(self) -> float | None:
         """When the next timer fires."""
-        return min((when for when, handle, _ in self.later if not handle.cancelled), default=None)
+        return min((when for when, handle, *_ in self.later if not handle.cancelled), default=None)
 
     def turn(self) -> bool:
-        """Call what is to be called soon; False if there is nothing."""
-        ready, self.soon = [each for each in self.soon if not each[0].cancelled], []
-        for _, callback, args in ready:
-            callback(*args)
-        return bool(ready)
+        """Go on to the next slice of a walk; False if it is over, and the next timer that of another period."""
+        if self.due is None or self.due - self._clock.now >= PERIOD / 4:
+            return False
+        self.fire()
+        return True
 
     def fire(self, *, late: float = 0.0) -> None:
         """Move the clock to the next timer, and a bit beyond, and call it."""
         assert self.due is not None
         self._clock.now = max(self._clock.now, self.due) + late
         timers, self.later = [each for each in self.later if not each[1].cancelled], []
-        for _, _, callback in timers:
-            callback()
+        for _, _, callback, args in timers:
+            callback(*args)
 
     def period(self) -> None:
         """Let one whole period pass: its timer, and every turn that it needs."""
@@ -143,12 +139,12 @@ async def test_every_member_is_ticked_once_a_period_with_both_clocks(house: Hous
     ("cost", "per_turn"),
     [
         pytest.param(0.0, 1000, id="for nothing: all at once"),
-        pytest.param(SLICE / 8, CHECK_EVERY, id="an eighth of a slice each: as many as between two looks at the clock"),
+        pytest.param(SLICE / 7, CHECK_EVERY, id="a seventh of a slice each: as many as between two looks at the clock"),
         pytest.param(SLICE, CHECK_EVERY, id="a slice each: no look in between"),
         pytest.param(SLICE / 60, 64, id="a 60th of a slice each"),
     ],
 )
-async def test_walk_is_cut_into_slices_and_goes_on_in_the_next_turn_of_the_loop(house: House, cost: float, per_turn: int) -> None:
+async def test_walk_is_cut_into_slices_and_goes_on_later(house: House, cost: float, per_turn: int) -> None:
     ticked: list[int] = []
 
     def work() -> None:
@@ -170,17 +166,38 @@ async def test_walk_is_cut_into_slices_and_goes_on_in_the_next_turn_of_the_loop(
 
 async def test_no_slice_is_longer_than_a_slice_and_one_stretch_between_two_looks(house: House) -> None:
     cost = SLICE / 40
-    house.members(2000, lambda: house.clock.work(cost))
+    members = house.members(2000, lambda: house.clock.work(cost))
     house.ticker.start()
 
     house.schedule.fire()
-    spent, last = [], house.clock.now
+    ticked = [0]
     while house.schedule.turn():
-        spent.append(house.clock.now - last)
-        last = house.clock.now
+        ticked.append(sum(len(member.ticks) for member in members))
 
-    assert len(spent) > 30
-    assert max(spent) <= SLICE + CHECK_EVERY * cost + 1e-9
+    slices = [after - before for before, after in pairwise(ticked)]
+    assert len(slices) > 30
+    assert max(slices[1:]) * cost <= SLICE + CHECK_EVERY * cost + 1e-9
+
+
+async def test_slices_are_spread_over_half_of_the_period(house: House) -> None:
+    members = house.members(1000, lambda: house.clock.work(SLICE / 64))
+    house.ticker.start()
+
+    house.schedule.period()
+
+    times = [member.ticks[0][0] - START - PERIOD for member in members]
+    assert [times[at] for at in (0, 250, 500, 750, 999)] == pytest.approx(
+        [at * PERIOD for at in (0, 0.125, 0.25, 0.375, 0.5)], abs=PERIOD / 20
+    )
+
+
+async def test_walk_that_is_late_pauses_no_more(house: House) -> None:
+    members = house.members(100 * CHECK_EVERY, lambda: house.clock.work(PERIOD / 100))
+    house.ticker.start()
+
+    house.schedule.period()
+
+    assert members[-1].ticks[0][0] - members[0].ticks[0][0] == pytest.approx(99 * CHECK_EVERY * PERIOD / 100)
 
 
 async def test_event_loop_gets_its_turn_between_two_slices() -> None:
@@ -216,7 +233,6 @@ async def test_waiting_for_a_cpu_that_others_use_is_no_work_of_ours(house: House
 
     house.schedule.fire()
 
-    assert house.schedule.soon == []
     assert {len(member.ticks) for member in members} == {1}
 
 
