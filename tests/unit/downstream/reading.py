@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from hypothesis import HealthCheck, settings
 
 from proxy.downstream import Request
 from proxy.downstream.reader import RequestReader
 from proxy.downstream.request import Unreadable
 from proxy.errors import ProxyError
+
+whatever_the_fixture: Final = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Read(NamedTuple):

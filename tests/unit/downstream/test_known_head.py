@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.downstream import ClientConnection
 from proxy.downstream.known_head import KnownHead, known_head
 from proxy.downstream.reader import RequestReader
-from tests.unit.downstream.listening import listening
-from tests.unit.downstream.reading import cut, feed, read
+from tests.unit.downstream.reading import cut, feed, read, whatever_the_fixture
 
 HEAD = b"POST /v1/x HTTP/1.1\r\nHost: p\r\nX-Content-Length: 5\r\ncontent-LENGTH: \t5 \r\nX: 5\r\n\r\n"
 SIZED = HEAD + b"hello"
 GET = b"GET /v1/y HTTP/1.1\r\nHost: p\r\n\r\n"
-
-whatever_the_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@pytest.fixture
-async def connection() -> AsyncIterator[ClientConnection]:
-    async with listening() as listener:
-        yield listener.server()
 
 
 def known(connection: ClientConnection, data: bytes = SIZED) -> KnownHead | None:

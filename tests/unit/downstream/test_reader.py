@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.downstream import ClientConnection
 from proxy.downstream.reader import FIELDS_LIMIT, FRAMING_LIMIT, HEAD_LIMIT, LINE_LIMIT, PIPELINE_LIMIT, RequestReader
 from proxy.errors import BadRequest, HeadersTooLarge, ProxyError
-from tests.unit.downstream.listening import listening
-from tests.unit.downstream.reading import Read, cut, feed, read
+from tests.unit.downstream.reading import Read, cut, feed, read, whatever_the_fixture
 
 START = b"POST /v1/x HTTP/1.1\r\nHost: p\r\n"
 SIZED = START + b"Content-Length: 5\r\n\r\nhello"
@@ -23,14 +21,6 @@ OFFER = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 TALK = SIZED + GET + SIZED.replace(b"hello", b"HELLO") + CHUNKED + b"2\r\nhi\r\n3;a=b\r\n yo\r\n0\r\nSum: 1\r\n\r\n" + SIZED + GET
 BODIES = [b"hello", b"", b"HELLO", b"hi yo", b"hello", b""]
 TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-whatever_the_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@pytest.fixture
-async def connection() -> AsyncIterator[ClientConnection]:
-    async with listening() as listener:
-        yield listener.server()
 
 
 @pytest.fixture
