@@ -95,7 +95,7 @@ class Progress:
         self.chunks = 0
         self.first_token: float | None = None
         self.gaps: list[int] | None = None  # counts by GAP_BUCKETS, one more for the rest
-        self.heard_at = _NOT_YET  # the last chunk of a stream that was no content
+        self.heard_at = _NOT_YET  # the last chunk of a live stream
         self.last_content = _NOT_YET
         self.longest_gap = 0.0
 
@@ -105,18 +105,21 @@ class Progress:
             self.chunks += 1
             self.bytes_out += len(data)
 
-    def content(self, now: float) -> None:
-        """Note that content arrived at *now*: the first token, or one more gap."""
-        gap = now - self.last_content
-        self.last_content = now
-        if gap > self.longest_gap:
-            if self.first_token is None:
-                self.first_token = now
-                return
-            self.longest_gap = gap
-        if self.gaps is None:
-            self.gaps = [0] * (len(GAP_BUCKETS) + 1)
-        self.gaps[bisect_left(GAP_BUCKETS, gap)] += 1
+    def content(self, *times: float) -> None:
+        """Note that content arrived at each of these *times*: the first token, or one more gap."""
+        last, gaps = self.last_content, self.gaps
+        for now in times:
+            gap = now - last
+            last = now
+            if gap > self.longest_gap:
+                if self.first_token is None:
+                    self.first_token = now
+                    continue
+                self.longest_gap = gap
+            if gaps is None:
+                gaps = self.gaps = [0] * (len(GAP_BUCKETS) + 1)
+            gaps[bisect_left(GAP_BUCKETS, gap)] += 1
+        self.last_content = last
 
     @property
     def contents(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from proxy.errors import ProxyError
 from proxy.exchange import Usage
 from proxy.sse.frames import Framing, Keepalive
-from proxy.sse.observer import CONTENT, FAILED, NOTHING, PING, TERMINAL, Observer, Uncut
+from proxy.sse.observer import CONTENT, FAILED, NOTHING, PING, TERMINAL, Alike, Observer, Uncut
 
 __all__ = [
     "CONTENT",
@@ -18,6 +18,7 @@ __all__ = [
     "NOTHING",
     "PING",
     "TERMINAL",
+    "Alike",
     "Answer",
     "Blind",
     "Dialect",

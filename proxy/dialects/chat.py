@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.dialects.base import CONTENT, FAILED, NOTHING, TERMINAL, Observer, RequestView
+from proxy.dialects.base import CONTENT, FAILED, NOTHING, TERMINAL, Alike, Observer, RequestView
 from proxy.dialects.openai import OpenAiDialect, error_word, read_json
 from proxy.dialects.shape import Shape
 from proxy.dialects.usage import read_usage
@@ -26,6 +26,10 @@ class ChatObserver(Observer):
         self._finished: set[int] = set()
         self._shape: Shape | None = None
         self.done = False
+
+    @property
+    def alike(self) -> Alike | None:
+        return None if self._shape is None or self.midway else self._shape.fits_framed
 
     def feed(self, data: bytes) -> int:
         shape = self._shape

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.dialects.base import CONTENT, FAILED, NOTHING, Observer
+from proxy.dialects.base import CONTENT, FAILED, NOTHING, Alike, Observer
 from proxy.dialects.elements import Elements
 from proxy.dialects.openai import read_json
 from proxy.dialects.shape import Shape
@@ -45,6 +45,10 @@ class GeminiObserver(Observer):
     @usage.setter
     def usage(self, usage: Usage | None) -> None:
         self._usage = usage
+
+    @property
+    def alike(self) -> Alike | None:
+        return None if self._shape is None or self.midway else self._is_alike
 
     def feed(self, data: bytes) -> int:
         if self._shape is not None and not self.midway and self._shape.fits(data):
@@ -90,6 +94,13 @@ class GeminiObserver(Observer):
                 seen |= self._candidate(candidate)
         self.terminal = self._blocked or len(self._finished) >= self._candidates
         return seen
+
+    def _is_alike(self, framed: bytes, begin: int) -> bool:
+        content = framed[begin:-2]
+        fits = self._shape is not None and self._shape.fits(content)
+        if fits:
+            self._counted = content
+        return fits
 
     def _failed(self, error: Any) -> int:
         if error is None:

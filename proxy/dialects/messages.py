@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.dialects.base import CONTENT, FAILED, NOTHING, PING, TERMINAL, Dialect, Keepalive, Observer, RequestView
+from proxy.dialects.base import CONTENT, FAILED, NOTHING, PING, TERMINAL, Alike, Dialect, Keepalive, Observer, RequestView
 from proxy.dialects.body import flag_field, read_object, text_field
 from proxy.dialects.keepalives import PING as PING_FRAME
 from proxy.dialects.keepalives import Constant
@@ -42,6 +42,10 @@ class MessagesObserver(Observer):
     def __init__(self) -> None:
         super().__init__()
         self._told: dict[str, Any] = {}  # of the usage, the last word on each count
+
+    @property
+    def alike(self) -> Alike | None:
+        return None if self.midway else _is_one_framed_delta
 
     def feed(self, data: bytes) -> int:
         if not self.midway and _is_one_delta(data):
@@ -86,6 +90,10 @@ def _is_one_delta(data: bytes) -> bool:
         and data.endswith(b"\n")
         and data.find(b"\r") < 0
     )
+
+
+def _is_one_framed_delta(framed: bytes, begin: int) -> bool:
+    return _is_one_delta(framed[begin:-2])
 
 
 def _block_begun(data: bytes) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.dialects.base import CONTENT, FAILED, NOTHING, PING, TERMINAL, Keepalive, Observer, RequestView
+from proxy.dialects.base import CONTENT, FAILED, NOTHING, PING, TERMINAL, Alike, Keepalive, Observer, RequestView
 from proxy.dialects.keepalives import DEFAULT_TEXT, Comment
 from proxy.dialects.openai import OpenAiDialect, error_object, error_word, read_json, told_error
 from proxy.dialects.usage import read_usage
@@ -52,6 +52,10 @@ class ResponsesObserver(Observer):
             self._number = int(found[1])
         return self._number
 
+    @property
+    def alike(self) -> Alike | None:
+        return None if self.midway else self._is_alike
+
     def feed(self, data: bytes) -> int:
         if not self.midway and _is_one_delta(data):
             self._last = data
@@ -73,6 +77,13 @@ class ResponsesObserver(Observer):
         elif name in (b"response.failed", b"error"):
             return self._end(event) | self._fail(event)
         return PING if name == b"keepalive" else NOTHING
+
+    def _is_alike(self, framed: bytes, begin: int) -> bool:
+        content = framed[begin:-2]
+        delta = _is_one_delta(content)
+        if delta:
+            self._last = content
+        return delta
 
     def _end(self, event: Event) -> int:
         self.terminal = True

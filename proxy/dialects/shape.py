@@ -23,14 +23,14 @@ _PADDING: Final = b'"obfuscation":"'  # OpenAI adds random letters, so that a ch
 class Shape:
     """What stands around a chunk's text, and around its padding if it has one. `key` is the text's own."""
 
-    __slots__ = ("_after", "_at", "_before", "_end", "key")
+    __slots__ = ("_after", "_at", "_before", "_framed_after", "key")
 
-    def __init__(self, key: bytes, before: bytes, after: bytes, end: bytes | None) -> None:
+    def __init__(self, key: bytes, before: bytes, after: bytes) -> None:
         self.key = key
         self._before = before
         self._at = len(before)
-        self._after = after  # with padding: up to it
-        self._end = end  # behind the padding; None: there is none
+        self._after = after
+        self._framed_after = after + b"\r\n"
 
     @classmethod
     def of(cls, chunk: bytes) -> Shape | None:
@@ -46,8 +46,8 @@ class Shape:
         after, key, rest = chunk[text.end() :].partition(_PADDING)
         padding = _TEXT.match(rest) if key else None
         if padding is None:
-            return cls(hole[1], before, after + key + rest, None)
-        return cls(hole[1], before, after + key, rest[padding.end() :])
+            return cls(hole[1], before, after + key + rest)
+        return PaddedShape(hole[1], before, after + key, rest[padding.end() :])
 
     def fits(self, chunk: bytes) -> bool:
         """Tell whether *chunk* has this shape, that is, whether only its text differs."""
@@ -56,13 +56,17 @@ class Shape:
         text = _TEXT.match(chunk, self._at)
         if text is None:
             return False
-        at = text.end()
-        if self._end is None:
-            return chunk[at:] == self._after
-        if not chunk.startswith(self._after, at):
+        return chunk[text.end() :] == self._after
+
+    def fits_framed(self, framed: bytes, begin: int) -> bool:
+        """Tell it of a whole chunk in its framing, whose content begins at *begin*; where the text is escaped, perhaps wrongly not.
+
+        The hot path. That a text holds a raw control character, and so is no JSON, goes unseen here.
+        """
+        if not framed.startswith(self._before, begin):
             return False
-        padding = _TEXT.match(chunk, at + len(self._after))
-        return padding is not None and chunk[padding.end() :] == self._end
+        quote = framed.find(b'"', begin + self._at + 1)  # the text's own end, unless one in it is escaped
+        return framed[quote + 1 :] == self._framed_after
 
     def fit_all(self, chunks: bytes) -> bool:
         """Tell whether *chunks*, which came together, all have this shape."""
@@ -81,6 +85,28 @@ class Shape:
         return chunk[self._at : _TEXT.match(chunk, self._at).end() - 1]  # type: ignore[union-attr]  # it fits
 
 
+class PaddedShape(Shape):
+    """A shape with padding behind the text: any string, too."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self, key: bytes, before: bytes, between: bytes, end: bytes) -> None:
+        super().__init__(key, before, between)
+        self._end = end
+
+    def fits(self, chunk: bytes) -> bool:
+        if not chunk.startswith(self._before):
+            return False
+        text = _TEXT.match(chunk, self._at)
+        if text is None or not chunk.startswith(self._after, text.end()):
+            return False
+        padding = _TEXT.match(chunk, text.end() + len(self._after))
+        return padding is not None and chunk[padding.end() :] == self._end
+
+    def fits_framed(self, framed: bytes, begin: int) -> bool:
+        return self.fits(framed[begin:-2])
+
+
 class CountedShape(Shape):
     """A shape of which the numbers in one place vary, too. What they say has to be read from the last chunk that fits.
 
@@ -91,7 +117,7 @@ class CountedShape(Shape):
     __slots__ = ("_counts", "_last", "_varying")
 
     def __init__(self, key: bytes, before: bytes, after: bytes, counts: bytes, end: bytes) -> None:
-        super().__init__(key, before, after, None)
+        super().__init__(key, before, after)
         self._counts = counts
         self._last = end
         self._varying: re.Pattern[bytes] | None = None
@@ -103,6 +129,9 @@ class CountedShape(Shape):
             return False
         varying = self._varying.match(chunk, self._at)  # type: ignore[union-attr]  # it repeats
         return varying is not None and chunk[varying.end() :] == self._last
+
+    def fits_framed(self, framed: bytes, begin: int) -> bool:
+        return self.fits(framed[begin:-2])
 
     def _repeats(self, chunk: bytes) -> bool:
         text = _TEXT.match(chunk, self._at)

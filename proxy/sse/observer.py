@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from proxy.exchange import Usage
@@ -15,6 +15,8 @@ CONTENT: Final = 1  # something a model produced: text, reasoning, a tool call's
 TERMINAL: Final = 2  # the event that says: the answer is complete
 FAILED: Final = 4  # an error told in the stream
 PING: Final = 8  # the upstream's own keepalive: it neither starts nor continues an answer
+
+Alike = Callable[[bytes, int], bool]  # of a whole chunk in its framing, and where its content begins
 
 
 class Cutter(Protocol):
@@ -58,6 +60,14 @@ class Observer(abc.ABC):
         self.terminal = False
         self.error: str | None = None
         self.usage: Usage | None = None
+
+    @property
+    def alike(self) -> Alike | None:
+        """What tells whether the next chunk is one whole event of content, of which nothing else is to be learnt; None: who knows.
+
+        Such a chunk, which ends in LF LF or in CRLF CRLF, need not be fed. Good for the chunks up to the next that is.
+        """
+        return None
 
     def feed(self, data: bytes) -> int:
         """Look at the next bytes and return what they held, as or-ed flags."""

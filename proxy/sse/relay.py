@@ -2,7 +2,7 @@
 
     hold()      before the first event of an attempt is complete: held, or only comments passed on
     release()   the first event is good: everything held goes out, and from now on
-    forward()   each chunk goes out as it came; only three bytes of it are remembered
+    forward()   each chunk goes out as it came; only three bytes of it are remembered, or nothing: pass_events()
     frame()     a keepalive, if one is due and the stream stands between two events
 
 No clock, no socket, no callback: `now` comes in, bytes come out. The caller writes what it is given, at once and in order.
@@ -19,7 +19,7 @@ from typing import Final
 from proxy.sse import boundary
 from proxy.sse.events import is_comment, parse
 from proxy.sse.frames import SPACE, Framing, Keepalive
-from proxy.sse.observer import FAILED, NOTHING, PING, Observer
+from proxy.sse.observer import FAILED, NOTHING, PING, TERMINAL, Observer
 
 HOLD_LIMIT: Final = 16 * 1024
 
@@ -38,7 +38,7 @@ class Relay:
 
     __slots__ = (
         "_first", "_frames", "_fresh", "_held", "_id_seen", "_interval", "_passing", "_passive", "_sent", "_sent_at", "_started", "_tail",
-        "framing", "observer",
+        "ended", "framing", "observer",
     )  # fmt: skip
 
     def __init__(self, keepalive: Keepalive | None, framing: Framing, interval: float, now: float) -> None:
@@ -56,6 +56,7 @@ class Relay:
         self._first: int | None = None  # what the observer saw in the current attempt's first event
         self._started = False
         self._fresh = True  # nothing of the current attempt has been taken out of the hold
+        self.ended = False  # the current attempt's last event was seen
         self.observer: Observer | None = None
 
     def __repr__(self) -> str:
@@ -91,6 +92,7 @@ class Relay:
         self._passing = True
         self._first = None
         self._fresh = True
+        self.ended = False
 
     def hold(self, data: bytes, *, committed: bool) -> tuple[Held, bytes, int]:
         """Keep *data* until the first event is complete.
@@ -104,6 +106,7 @@ class Relay:
             seen = self.observer.feed(data)
             return (Held.FAILED if seen & FAILED else Held.READY), b"", seen
         seen = self._look(self.observer, data)
+        self.ended = self.ended or bool(seen & TERMINAL)
         if self._first is not None:
             return (Held.FAILED if self._first & FAILED else Held.READY), b"", seen
         out = self.comments() if committed else b""
@@ -123,10 +126,18 @@ class Relay:
         return out
 
     def forward(self, data: bytes, now: float) -> int:
-        """Note *data* as sent to the client and return what the observer saw in it. The hot path."""
+        """Note *data* as sent to the client and return what the observer saw in it."""
+        assert self.observer is not None
         self._sent_at = now
-        self._tail = data[-3:] if len(data) > 2 else (self._tail + data)[-3:]
-        return self.observer.feed(data)  # type: ignore[union-attr]  # begun before anything is forwarded
+        self._tail = boundary.advance(self._tail, data)
+        seen = self.observer.feed(data)
+        self.ended = self.ended or bool(seen & TERMINAL)
+        return seen
+
+    def pass_events(self, now: float) -> None:
+        """Note whole events as sent to the client, the last of them at *now*; the observer need not see them."""
+        self._sent_at = now
+        self._tail = boundary.START
 
     def frame(self, now: float, wall: float) -> bytes:
         """Return a keepalive if one is due and allowed here, else nothing. *wall* is seconds since the epoch."""

@@ -46,12 +46,10 @@ class Deadlines:
 
     def catch_up(self, progress: Progress) -> None:
         """Take note of what has come since the last look: the hot path writes it elsewhere."""
-        content, other = progress.last_content, progress.heard_at
-        if content > self.content_at:
-            self.content_at = content
-            self.byte_at = max(self.byte_at, content)
-        if other > self.byte_at:
-            self.byte_at = other
+        if progress.last_content > self.content_at:
+            self.content_at = progress.last_content
+        if progress.heard_at > self.byte_at:
+            self.byte_at = progress.heard_at
 
     def shift(self, pause: float) -> None:
         """Move everything by the *pause* that the client's side took."""

@@ -1,8 +1,8 @@
 """Joins one relay, one upstream stream at a time, and one client.
 
-An upstream byte takes this way, in one call chain: `UpstreamConnection.data_received` → `Stream.upstream_data` →
-`Downstream.write` → the client's transport. The handler's task sleeps meanwhile; it is woken for the first event and for
-the end. Whatever is due by the clock happens in `tick`.
+An upstream byte takes this way, in one call chain: `UpstreamConnection.data_received` → `Passage.chunk` → the
+client's transport; what is no small chunk, or comes before the answer is live, through `Stream.upstream_data`. The handler's
+task sleeps meanwhile; it is woken for the first event and for the end. Whatever is due by the clock happens in `tick`.
 
 This is the only place that knows that a stream has exactly one reader.
 """
@@ -13,7 +13,7 @@ import asyncio
 import time
 from typing import Any, Final, TypeVar
 
-from proxy.dialects.base import CONTENT, TERMINAL, Framing, Observer
+from proxy.dialects.base import CONTENT, Framing, Observer
 from proxy.downstream import Downstream, Headers
 from proxy.errors import ClientStalled, Expired, ProxyError, UpstreamError, UpstreamErrorEvent, UpstreamTruncated
 from proxy.exchange import Exchange, Phase, Usage
@@ -22,6 +22,7 @@ from proxy.sse.relay import Held, Relay
 from proxy.streaming.clocks import NEVER, Plan, WriteStall
 from proxy.streaming.deadlines import Deadlines
 from proxy.streaming.endings import CLEAN, broken, failure_of, told
+from proxy.streaming.passage import Passage
 from proxy.streaming.translation import translated
 from proxy.translate import Back, EventTranslator
 from proxy.upstream import BodyEnd, UpstreamStream
@@ -37,8 +38,8 @@ class Stream:
     """One client's answer in the making. The handler owns it and must `close` it, also when cancelled."""
 
     __slots__ = (
-        "_clock", "_closed", "_commit_at", "_detached_until", "_done", "_end", "_first", "_headers", "_held_content", "_leniency", "_live", "_paused_at",
-        "_plan", "_relay", "_stall", "_terminal", "_translator", "_waiting", "deadlines", "downstream", "exchange", "failure", "progress", "upstream",
+        "_as_is", "_clock", "_closed", "_commit_at", "_detached_until", "_done", "_end", "_first", "_headers", "_held_content", "_leniency", "_passage",
+        "_paused_at", "_plan", "_relay", "_stall", "_translator", "_waiting", "deadlines", "downstream", "exchange", "failure", "progress", "upstream",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, downstream: Downstream, plan: Plan, headers: list[Header], leniency: float) -> None:
@@ -60,23 +61,26 @@ class Stream:
         self.upstream: UpstreamStream | None = None  # the current attempt's; closed here and nowhere else
         self._translator: EventTranslator | None = None  # of the current attempt, where its target speaks another API
         self._end: BodyEnd | None = None  # how the current attempt's body ended
-        self._live = self._closed = self._held_content = self._terminal = False  # live: chunks pass straight through
+        self._closed = self._held_content = False
+        self._as_is = False  # the current attempt's bytes are the client's
+        self._passage: Passage | None = None  # of a live answer: from then on chunks pass straight through
         self._paused_at: float | None = None
         self._detached_until: float | None = None
         self.failure: ProxyError | None = None  # why a deadline ended it; the handler may be cancelled before it hears of it
         self._stall: WriteStall | None = None
 
     def __repr__(self) -> str:
-        return f"<Stream {self.exchange.request_id} {self.exchange.phase.value} live={self._live} committed={self.downstream.committed}>"
+        return f"<Stream {self.exchange.request_id} {self.exchange.phase.value} live={self._passage is not None} committed={self.downstream.committed}>"
 
     # ---- the handler's side
 
     @property
     def relay(self) -> Relay:
-        """What decides byte by byte; made when it is first asked for, because most whole answers need none."""
+        """What decides byte by byte, and has seen all that went out; made when first asked for: most whole answers need none."""
         if self._relay is None:
             plan = self._plan
             self._relay = Relay(plan.keepalive, plan.framing, plan.clocks.interval - self._leniency, self.deadlines.started)
+        self._look()
         return self._relay
 
     @property
@@ -128,11 +132,12 @@ class Stream:
         """
         self.upstream = upstream
         self._end = None
-        self._held_content = self._terminal = False
+        self._held_content = False
         self.relay.begin(observer, framing)
         self.deadlines.byte_at = self._clock()
         self._first = asyncio.get_running_loop().create_future()
         sink, self._translator = (self, None) if back is None else translated(self, back, framing)
+        self._as_is = sink is self
         upstream.attach(sink)
         if self._paused_at is not None:
             upstream.pause()
@@ -145,7 +150,6 @@ class Stream:
         now = self._clock()
         self._forgive()
         self._done = asyncio.get_running_loop().create_future()
-        self._live = True
         self.deadlines.settle()
         data = self.relay.release(now)
         self.progress.count(data)
@@ -157,6 +161,9 @@ class Stream:
             self.exchange.committed = now
         if self._held_content:
             self.progress.content(now)
+        self._passage = Passage(self.relay, self.downstream, self.progress, self._clock)
+        if self._as_is and self._passage.direct and self.upstream is not None:
+            self.upstream.pass_chunks(self._passage.chunk)
 
     async def run(self) -> None:
         """Relay until the end. Raises the ProxyError of an end that was not good."""
@@ -181,7 +188,8 @@ class Stream:
     def drop_attempt(self) -> None:
         """Close the current upstream, if there is one: another attempt follows, and nothing of this one counts any more."""
         self._close_upstream()
-        self._terminal = False
+        if self._relay is not None:
+            self._relay.ended = False
         self._forgive()
 
     def close(self) -> None:
@@ -210,22 +218,11 @@ class Stream:
     # ---- the upstream's side
 
     def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
-        """Hand *data* to the client: the hot path."""
-        if not self._live:
-            self._not_live(data)
-            return
-        self.downstream.write(data, framed)
-        now = self._clock()
-        progress = self.progress
-        progress.chunks += 1
-        progress.bytes_out += len(data)
-        seen = self._relay.forward(data, now)  # type: ignore[union-attr]  # made before anything is live
-        if seen & CONTENT:
-            progress.content(now)
+        """Hand *data* to the client, or hold it back until the answer is live."""
+        if self._passage is None:
+            self._hold(data)
         else:
-            progress.heard_at = now
-        if seen & TERMINAL:
-            self._terminal = True
+            self._passage.content(data, framed)
 
     def upstream_heard(self) -> None:
         """Note that something came of which the client gets nothing, because it is translated."""
@@ -262,9 +259,9 @@ class Stream:
         now = self._clock()
         self.exchange.client_gone_at = self.exchange.client_gone_at or now
         drain = self._plan.clocks.drain
-        if self._live and drain and self._done is not None and not self._done.done():
+        if self._passage is not None and drain and self._done is not None and not self._done.done():
             self._detached_until = now + drain
-            self._live = False
+            self._passage.part()
             self.client_resumed()
         else:
             self._close_upstream()
@@ -284,14 +281,14 @@ class Stream:
             if now >= self._commit_at and (self.upstream is None or self.relay.framing is self._plan.framing):
                 self._commit_early(now, wall)
         elif not self._client_stalled(now):
-            self._keepalive(b"" if self._terminal else self.relay.frame(now, wall))
+            self._keepalive(b"" if self.relay.ended else self.relay.frame(now, wall))
         if now >= self.deadlines.expires:
             self.fail(Expired())
-        elif self._terminal and now - self.deadlines.byte_at > AFTER_END:
+        elif self._passage is not None and self.relay.ended and now - self.deadlines.byte_at > AFTER_END:
             self._end = BodyEnd.COMPLETE
             self._finish(BodyEnd.COMPLETE)
         elif self._paused_at is None:
-            missed = self.deadlines.missed(now, has_content=self.progress.first_token is not None, live=self._live)
+            missed = self.deadlines.missed(now, has_content=self.progress.first_token is not None, live=self._passage is not None)
             if missed is not None:
                 self.fail(missed)
 
@@ -307,6 +304,7 @@ class Stream:
     def account(self, now: float) -> None:
         """Bring phase, last bytes and the sums of waiting (whose fault it was, the client's or the upstream's) up to *now*."""
         exchange = self.exchange
+        self._look()
         self.deadlines.catch_up(self.progress)
         if self.progress.first_token is not None:
             exchange.phase = _STREAMING
@@ -319,6 +317,10 @@ class Stream:
         exchange.silence_seconds = silence if silence > 0 else 0.0
 
     # ---- helpers
+
+    def _look(self) -> None:
+        if self._passage is not None:
+            self._passage.look()
 
     def _forgive(self) -> None:
         """Forget the deadline that an attempt has missed: it did not end the answer."""
@@ -347,15 +349,11 @@ class Stream:
         self.exchange.status = 200
         self.exchange.keepalives_before += bool(frame)
 
-    def _not_live(self, data: bytes) -> None:
-        """Take bytes that do not go straight through: before the first event, or after the client has left."""
+    def _hold(self, data: bytes) -> None:
+        """Take bytes that do not go straight through, because the first event is awaited."""
         now = self.deadlines.byte_at = self._clock()
-        if self._detached_until is not None:
-            self.relay.forward(data, now)
-            return
         verdict, out, seen = self.relay.hold(data, committed=self.downstream.committed)
         self._held_content = self._held_content or bool(seen & CONTENT)
-        self._terminal = self._terminal or bool(seen & TERMINAL)
         if out:
             self.progress.count(out)
             self.downstream.write(out)
@@ -372,10 +370,10 @@ class Stream:
             self._first.set_exception(told(self.relay.observer) or UpstreamErrorEvent())
 
     def _finish(self, end: BodyEnd) -> None:
-        if self._done is None or self._done.done():
+        observer = self.relay.observer
+        if self._done is None or self._done.done() or observer is None:
             return
-        assert self.relay.observer is not None
-        failure = failure_of(self.relay.observer, end)
+        failure = failure_of(observer, end)
         if failure is None:
             self._done.set_result(None)
         else:

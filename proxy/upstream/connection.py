@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import select
-import socket
-import ssl
-import struct
 from collections.abc import Callable
 from typing import Final, cast
 
 import httptools
 
 from proxy.errors import ProxyError, UpstreamClosed, UpstreamMalformed, UpstreamReset
-from proxy.upstream.response import HEAD_LIMIT, LONGEST_SIZE, BodyEnd, ResponseHead, ResponseReader, Sink, content_of, malformed
+from proxy.upstream.chunks import SMALL, SMALL_SIZE, TakeChunk, content_of
+from proxy.upstream.response import HEAD_LIMIT, BodyEnd, ResponseHead, ResponseReader, Sink, malformed
+from proxy.upstream.sockets import closed_in_order, drop
 
 EARLY_LIMIT: Final = 64 * 1024  # body bytes kept before somebody wants them; beyond it reading pauses
 FRAMING_LIMIT: Final = 64 * 1024  # bytes without one of the body: chunk extensions, trailers
 JOIN_LIMIT: Final = 64 * 1024  # a request body up to this size goes out in one write with its head
 
-_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _COMPLETE: Final = BodyEnd.COMPLETE  # to name a member of an enumeration is a slow look-up
 
 
@@ -36,7 +34,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_early", "_early_size", "_end", "_failure", "_feed", "_framing", "_head", "_loop", "_on_idle_lost", "_open",
-        "_poll", "_reader", "_reading", "_request_sent", "_sink", "_straight", "_write_waiter", "answered", "exchanges", "idle_since", "transport",
+        "_poll", "_reader", "_reading", "_request_sent", "_sink", "_straight", "_take", "_write_waiter", "answered", "exchanges", "idle_since", "transport",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_idle_lost: Callable[[UpstreamConnection], None]) -> None:
@@ -54,7 +52,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._request_sent = True
         self._head: asyncio.Future[ResponseHead] | None = None
         self._sink: Sink | None = None
-        self._straight = False  # a chunk that is one read goes to the sink without the parser, which stands between two chunks
+        self._take: TakeChunk | None = None  # wants whole small chunks in the sink's place
+        self._straight: TakeChunk | None = None  # gets them now, because the parser stands between two chunks
         self._early: list[bytes] = []
         self._early_size = 0
         self._framing = 0  # bytes received since the last one of the body
@@ -118,6 +117,12 @@ class UpstreamConnection(asyncio.Protocol):
         if self._end is not None:
             self._tell_end(self._end)
 
+    def pass_chunks(self, take: TakeChunk) -> None:
+        """From here on give whole small chunks to *take*, as they are framed, and to the sink only what is none."""
+        if self._open:
+            self._take = take
+            self._straight = self._straight and take
+
     def take_whole(self) -> bytes | None:
         """Take the body if all of it came with the head; None if it did not, and then nothing is taken."""
         if self._end is not _COMPLETE:
@@ -139,9 +144,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once and for good, with a RST if an exchange is on. No sink is called any more."""
-        unfinished = self._open or self._sending
-        self._open = self._straight = False
-        self._sink = None
+        unfinished = (
+            self._open or not self._request_sent or (self.transport is not None and self.transport.get_write_buffer_size() > 0)
+        )
+        self._open = False
+        self._sink = self._take = self._straight = None
         head = self._head
         if head is not None and not head.cancel() and not head.cancelled():
             head.exception()  # whoever gave the exchange up need not hear why it failed
@@ -192,27 +199,25 @@ class UpstreamConnection(asyncio.Protocol):
             self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
 
-    @property
-    def _sending(self) -> bool:
-        """Whether a part of the request has not left yet."""
-        return not self._request_sent or (self.transport is not None and self.transport.get_write_buffer_size() > 0)
-
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._straight:
-            size = len(data) - data.find(b"\r\n", 0, LONGEST_SIZE) - 4  # what is left without a size line and two line ends
-            alone = size > 0 and data.startswith(b"%x\r\n" % size) and data.endswith(b"\r\n")
-            piece = data[-2 - size : -2] if alone else content_of(data)
-            if piece:
-                sink: Sink = self._sink  # type: ignore[assignment]  # nothing is straight without one
+        straight = self._straight
+        if straight is not None:
+            begin = data.find(b"\r\n", 0, SMALL_SIZE) + 2
+            size = len(data) - begin - 2
+            if 0 < size < SMALL and data.startswith(b"%x\r\n" % size) and data.endswith(b"\r\n"):
                 try:
-                    sink.upstream_data(piece, data)
+                    straight(data, begin)
                 except Exception as exc:  # noqa: BLE001 - our own fault must end this exchange, not the process
-                    self._fault(sink, exc)
+                    self._fault(exc)
+                return
+            content = content_of(data)
+            if content:
+                self._hand_over(content, data)
                 return
         self._parse(data)
 
@@ -233,20 +238,18 @@ class UpstreamConnection(asyncio.Protocol):
             piece = body[0] if len(body) == 1 else b"".join(body)
             body.clear()
             self._framing = 0
-            try:
-                sink.upstream_data(piece)
-            except Exception as exc:  # noqa: BLE001 - as above
-                self._fault(sink, exc)
+            self._hand_over(piece)
         else:
             self._count_framing(len(data))
         if error is not None or self._reader.complete:
             self._over(error)
         elif self._reader.between_chunks and self._sink is not None:
-            self._straight = data.endswith(b"\r\n")  # else a part of the next size line came with it
+            whole = data.endswith(b"\r\n")  # else a part of the next size line came with it
+            self._straight = (self._take or self._content_only) if whole else None
 
     def eof_received(self) -> bool:
-        if self._open:
-            self._interrupted(None, in_order=self._closed_in_order())
+        if self._open and self.transport is not None:
+            self._interrupted(None, in_order=closed_in_order(self.transport))
         return False  # the transport closes itself; `connection_lost` follows, at once or when it has got rid of what we wrote
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -270,6 +273,18 @@ class UpstreamConnection(asyncio.Protocol):
             waiter.set_result(None)
 
     # helpers of `data_received`
+
+    def _hand_over(self, content: bytes, framed: bytes = b"") -> None:
+        assert self._sink is not None
+        try:
+            self._sink.upstream_data(content, framed)
+        except Exception as exc:  # noqa: BLE001 - as above
+            self._fault(exc)
+
+    def _content_only(self, framed: bytes, begin: int) -> None:
+        """Give a chunk to the sink, where nobody wants it as it is framed."""
+        assert self._sink is not None
+        self._sink.upstream_data(framed[begin:-2], framed)
 
     def _unattended(self, received: int) -> None:
         """Take a read that nobody is attached for yet: it is of the head, or of a body that came soon."""
@@ -338,15 +353,6 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self._conclude(BodyEnd.CLOSED if in_order and self._reader.close_delimited else BodyEnd.CUT)
 
-    def _closed_in_order(self) -> bool:
-        """Tell a TLS peer's close_notify from a bare FIN, which anybody on the way can send (RFC 9112 9.8)."""
-        assert self.transport is not None
-        tls = self.transport.get_extra_info("ssl_object")
-        try:
-            return tls is None or not tls.read(1)
-        except ssl.SSLError:
-            return False
-
     def _refuse(self, failure: Exception) -> None:
         """End the exchange without a response head."""
         assert self._head is not None
@@ -355,7 +361,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _conclude(self, end: BodyEnd) -> None:
         """End the exchange whose head was good; the sink hears of it, or will when it is attached."""
-        self._open = self._straight = False
+        self._open = False
+        self._take = self._straight = None
         self._end = end
         if self._sink is not None:
             self._tell_end(end)
@@ -367,15 +374,19 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             sink.upstream_end(end)
         except Exception as exc:  # noqa: BLE001 - as above
-            self._fault(sink, exc)
+            self._sink = sink
+            self._fault(exc)
 
-    def _fault(self, sink: Sink, exc: Exception) -> None:
+    def _fault(self, exc: Exception) -> None:
         """End the exchange because our own code failed on it; what else runs goes on."""
         self._report(exc)
-        self._sink = None
-        self._open = self._straight = False
+        sink, self._sink = self._sink, None
+        self._open = False
+        self._take = self._straight = None
         self._end = BodyEnd.FAULT
         self._drop()
+        if sink is None:
+            return
         try:
             sink.upstream_end(BodyEnd.FAULT)
         except Exception as another:  # noqa: BLE001 - as above
@@ -385,10 +396,5 @@ class UpstreamConnection(asyncio.Protocol):
         self._loop.call_exception_handler({"message": "a sink failed on an upstream's bytes", "exception": exc})
 
     def _drop(self, *, reset: bool = True) -> None:
-        """Close the socket. A FIN would wait behind what the peer has not read, and some servers work on after one."""
-        transport = self.transport
-        if transport is None:
-            return
-        if reset and not transport.is_closing():
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        transport.abort()
+        if self.transport is not None:
+            drop(self.transport, reset=reset)

@@ -13,6 +13,7 @@ from typing import Final, NoReturn, Protocol, TypeVar
 from proxy.errors import UpstreamBusy, UpstreamClosed, UpstreamConnectFailed, UpstreamReset
 from proxy.exchange import Phase
 from proxy.tasks import Tasks
+from proxy.upstream.chunks import TakeChunk
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.dial import Dialer
 from proxy.upstream.response import BodyEnd, ResponseHead, Sink
@@ -73,6 +74,11 @@ class UpstreamStream:
     def attach(self, sink: Sink) -> None:
         """Give the body to *sink*, beginning with what has come already."""
         self._connection.attach(sink)
+
+    def pass_chunks(self, take: TakeChunk) -> None:
+        """Give whole small chunks to *take* from here on, as they are framed; to the sink only what is none."""
+        if not self._closed:
+            self._connection.pass_chunks(take)
 
     def pause(self) -> None:
         """Stop reading from the upstream."""

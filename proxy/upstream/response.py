@@ -17,7 +17,6 @@ from proxy.errors import UpstreamMalformed
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of a response head, interim responses included
 FIELDS_LIMIT: Final = 256  # header fields of a response
-LONGEST_SIZE: Final = 10  # a chunk's size, in hexadecimal digits, and its line end; what is longer takes the parser's way
 
 _OWS: Final = b" \t"  # RFC 9110 5.6.3
 _FIELD_OVERHEAD: Final = len(b": \r\n")
@@ -146,25 +145,6 @@ def malformed(error: httptools.HttpParserError) -> UpstreamMalformed:
     """Return what an error of the parser means. Its own words are constants, never bytes of the peer's."""
     cause = error.__context__
     return cause if isinstance(cause, UpstreamMalformed) else UpstreamMalformed(f"not HTTP/1.1: {error}")
-
-
-def content_of(data: bytes) -> bytes:
-    """Return the content of the chunks that *data* consists of, if each reads as we would write it; else nothing."""
-    contents: list[bytes] = []
-    at = 0
-    while at < len(data):
-        begin = data.find(b"\r\n", at, at + LONGEST_SIZE) + 2
-        line = data[at:begin]
-        try:
-            size = int(line, 16)
-        except ValueError:
-            return b""
-        end = begin + size
-        if size <= 0 or line != b"%x\r\n" % size or data[end : end + 2] != b"\r\n":
-            return b""
-        contents.append(data[begin:end])
-        at = end + 2
-    return b"".join(contents)
 
 
 def _check_interim(status: int) -> None:

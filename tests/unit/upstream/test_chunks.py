@@ -148,6 +148,92 @@ async def test_sink_that_gives_the_exchange_up_gets_nothing_more() -> None:
     assert taker.pieces == [b"one", b"two"]
 
 
+# What goes on as it is framed.
+
+
+class Passing(Taker):
+    """Takes whole small chunks itself, from its first read on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection: UpstreamConnection | None = None
+        self.passed: list[tuple[bytes, bytes]] = []  # each chunk's framing up to its content, and the content
+
+    def upstream_data(self, data: bytes, framed: bytes = b"") -> None:
+        super().upstream_data(data)
+        if self.connection is not None:
+            self.connection.pass_chunks(self.take)
+
+    def take(self, framed: bytes, begin: int) -> None:
+        assert framed.endswith(b"\r\n")
+        self.passed.append((framed[:begin], framed[begin:-2]))
+
+
+async def test_small_chunks_go_to_whoever_wants_them_framed() -> None:
+    connection = opened(taker := Passing())
+    taker.connection = connection
+    large, small = b"x" * 0x1000, b"x" * 0xFFF
+
+    for data in (chunk(b"one"), chunk(b"two"), chunk(large), chunk(small), chunk(b"a") + chunk(b"b"), last_chunk()):
+        connection.data_received(data)
+
+    assert taker.pieces == [b"one", large, b"ab"]
+    assert taker.passed == [(b"3\r\n", b"two"), (b"fff\r\n", small)]
+    assert taker.end is BodyEnd.COMPLETE
+
+
+@pytest.mark.parametrize("size", [0x1005, 0x10005])
+async def test_part_of_a_large_chunk_is_no_small_one(size: int) -> None:
+    """Even where the size of what has come, taken for a chunk without the beginning of its size line, is the size that it names."""
+    connection = opened(taker := Passing())
+    taker.connection = connection
+    connection.data_received(chunk(b"one"))
+    line = b"%x\r\n" % size
+    part = line + b"x" * (size + 3 - len(line) - 2) + b"\r\n"
+
+    connection.data_received(part)
+
+    assert taker.passed == []
+    assert taker.body == b"one" + part.removeprefix(line)
+    connection.abort()
+
+
+async def test_next_exchange_gives_its_chunks_to_its_own_sink() -> None:
+    connection = opened(first := Passing())
+    first.connection = connection
+    for data in (chunk(b"one"), chunk(b"two"), last_chunk()):
+        connection.data_received(data)
+    connection.pass_chunks(first.take)  # too late
+    connection.to_idle(0.0)
+    connection.send(GET, b"")
+    connection.data_received(HEAD)
+    connection.attach(second := Taker())
+
+    for data in (chunk(b"three"), chunk(b"four")):
+        connection.data_received(data)
+
+    assert [content for _, content in first.passed] == [b"two"]
+    assert second.pieces == [b"three", b"four"]
+    connection.abort()
+
+
+async def test_fault_of_whoever_takes_chunks_ends_the_exchange_and_nothing_else() -> None:
+    class Failing(Passing):
+        def take(self, framed: bytes, begin: int) -> None:
+            raise ZeroDivisionError
+
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    connection = opened(taker := Failing())
+    taker.connection = connection
+
+    for data in (chunk(b"one"), chunk(b"two")):
+        connection.data_received(data)
+
+    assert taker.end is BodyEnd.FAULT
+    assert [type(each["exception"]) for each in complaints] == [ZeroDivisionError]
+
+
 sizes = st.sampled_from([b"%x", b"%X", b"0%x", b"%x;a=b", b"%x"])
 contents = st.one_of(st.binary(min_size=1, max_size=40), st.sampled_from([b"2\r\nab\r\n", b"a\r\n", b"\r\n", LIKE_A_CHUNK]))
 
