@@ -10,11 +10,14 @@ from __future__ import annotations
 import enum
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import partial
+from operator import sub
 from typing import Final
 
 GAP_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 
 _NOT_YET: Final = float("-inf")
+_bucket: Final = partial(bisect_left, tuple(map(float, GAP_BUCKETS)))
 
 
 class Outcome(enum.StrEnum):
@@ -107,19 +110,17 @@ class Progress:
 
     def content(self, *times: float) -> None:
         """Note that content arrived at each of these *times*: the first token, or one more gap."""
-        last, gaps = self.last_content, self.gaps
-        for now in times:
-            gap = now - last
-            last = now
-            if gap > self.longest_gap:
-                if self.first_token is None:
-                    self.first_token = now
-                    continue
-                self.longest_gap = gap
-            if gaps is None:
-                gaps = self.gaps = [0] * (len(GAP_BUCKETS) + 1)
-            gaps[bisect_left(GAP_BUCKETS, gap)] += 1
-        self.last_content = last
+        if self.first_token is None:
+            self.first_token = self.last_content = times[0]
+            times = times[1:]
+        if not times:
+            return
+        gaps = list(map(sub, times, (self.last_content, *times)))
+        self.last_content = times[-1]
+        self.longest_gap = max(self.longest_gap, *gaps)
+        counts = self.gaps = self.gaps or [0] * (len(GAP_BUCKETS) + 1)
+        for bucket in map(_bucket, gaps):
+            counts[bucket] += 1
 
     @property
     def contents(self) -> int:

@@ -23,14 +23,15 @@ _PADDING: Final = b'"obfuscation":"'  # OpenAI adds random letters, so that a ch
 class Shape:
     """What stands around a chunk's text, and around its padding if it has one. `key` is the text's own."""
 
-    __slots__ = ("_after", "_at", "_before", "_framed_after", "key")
+    __slots__ = ("_after", "_at", "_before", "_behind", "_second", "key")
 
     def __init__(self, key: bytes, before: bytes, after: bytes) -> None:
         self.key = key
         self._before = before
         self._at = len(before)
         self._after = after
-        self._framed_after = after + b"\r\n"
+        self._second = self._at + 1  # where the text's second byte stands, or the quote that ends it
+        self._behind = b'"%b\r\n' % after  # what is behind the text of a chunk in its framing
 
     @classmethod
     def of(cls, chunk: bytes) -> Shape | None:
@@ -65,8 +66,8 @@ class Shape:
         """
         if not framed.startswith(self._before, begin):
             return False
-        quote = framed.find(b'"', begin + self._at + 1)  # the text's own end, unless one in it is escaped
-        return framed[quote + 1 :] == self._framed_after
+        quote = framed.find(b'"', begin + self._second)  # the text's own end, unless one in it is escaped
+        return framed[quote:] == self._behind
 
     def fit_all(self, chunks: bytes) -> bool:
         """Tell whether *chunks*, which came together, all have this shape."""

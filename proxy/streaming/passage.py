@@ -28,7 +28,7 @@ class Passage:
         self._progress = progress
         self._clock = clock
         self._write: Callable[[bytes], None] | None = downstream.direct
-        self._alike: Alike | None = None  # tells which chunks the observer need not see; asked for when it has seen one
+        self._alike: Alike = _unknown  # tells which chunks the observer need not see; asked for when it has seen one
         self._times: list[float] = []  # when chunks went that it did not see, since the last look
         self._bytes = 0  # of these chunks
         self._around = 0  # of these, what stands before their content
@@ -41,16 +41,14 @@ class Passage:
     def chunk(self, framed: bytes, begin: int) -> None:
         """Hand one whole chunk on as it is framed; its content begins at *begin* and ends before the last line end. The hot path."""
         self._write(framed)  # type: ignore[misc]  # it is `direct`
-        now = self._clock()
-        alike = self._alike
-        if alike is not None and alike(framed, begin):
-            self._times.append(now)
+        if self._alike(framed, begin):
+            self._times.append(self._clock())
             self._bytes += len(framed)
             self._around += begin
         else:
             self.look()
             self._downstream.taken += len(framed)
-            self._note(framed[begin:-2], now)
+            self._note(framed[begin:-2], self._clock())
 
     def content(self, data: bytes, framed: bytes) -> None:
         """Hand bytes on that did not come as one small chunk: *framed* if they came in chunks like ours."""
@@ -86,7 +84,12 @@ class Passage:
         progress.heard_at = now
         if relay.forward(data, now) & CONTENT:
             progress.content(now)
-        self._alike = None if relay.observer is None else relay.observer.alike
+        self._alike = (relay.observer and relay.observer.alike) or _unknown
+
+
+def _unknown(framed: bytes, begin: int) -> bool:
+    del framed, begin
+    return False
 
 
 def _nowhere(framed: bytes) -> None:

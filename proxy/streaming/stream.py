@@ -277,14 +277,15 @@ class Stream:
         if self.downstream.gone or (self._done is not None and self._done.done()):
             return  # it is over, and the handler's task about to hear of it
         self.account(now)
+        relay = self.relay
         if not self.downstream.committed:
-            if now >= self._commit_at and (self.upstream is None or self.relay.framing is self._plan.framing):
+            if now >= self._commit_at and (self.upstream is None or relay.framing is self._plan.framing):
                 self._commit_early(now, wall)
         elif not self._client_stalled(now):
-            self._keepalive(b"" if self.relay.ended else self.relay.frame(now, wall))
+            self._keepalive(b"" if relay.ended else relay.frame(now, wall))
         if now >= self.deadlines.expires:
             self.fail(Expired())
-        elif self._passage is not None and self.relay.ended and now - self.deadlines.byte_at > AFTER_END:
+        elif self._passage is not None and relay.ended and now - self.deadlines.byte_at > AFTER_END:
             self._end = BodyEnd.COMPLETE
             self._finish(BodyEnd.COMPLETE)
         elif self._paused_at is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-SMALL: Final = 0x1000  # bytes: what is smaller than that is recognised at a glance, in the connection
-SMALL_SIZE: Final = 5  # the size of a small chunk and its line end
+SMALL: Final = range(1, 0x1000)  # bytes: chunks that are recognised at a glance, in the connection
+SMALL_LINE: Final = len(b"fff\r\n")  # the longest size line of such a chunk
 _LONGEST_SIZE: Final = 10  # the same of any chunk; what is longer takes the parser's way
 
 TakeChunk = Callable[[bytes, int], None]  # a whole chunk as it is framed, and where its content begins

@@ -14,7 +14,7 @@ from typing import Final, cast
 import httptools
 
 from proxy.errors import ProxyError, UpstreamClosed, UpstreamMalformed, UpstreamReset
-from proxy.upstream.chunks import SMALL, SMALL_SIZE, TakeChunk, content_of
+from proxy.upstream.chunks import SMALL, SMALL_LINE, TakeChunk, content_of
 from proxy.upstream.response import HEAD_LIMIT, BodyEnd, ResponseHead, ResponseReader, Sink, malformed
 from proxy.upstream.sockets import closed_in_order, drop
 
@@ -207,9 +207,9 @@ class UpstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         straight = self._straight
         if straight is not None:
-            begin = data.find(b"\r\n", 0, SMALL_SIZE) + 2
+            begin = data.find(b"\r\n", 0, SMALL_LINE) + 2
             size = len(data) - begin - 2
-            if 0 < size < SMALL and data.startswith(b"%x\r\n" % size) and data.endswith(b"\r\n"):
+            if size in SMALL and data.startswith(b"%x\r\n" % size) and data.endswith(b"\r\n"):
                 try:
                     straight(data, begin)
                 except Exception as exc:  # noqa: BLE001 - our own fault must end this exchange, not the process
