@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -25,6 +24,7 @@ ADDRESS_TTL: Final = 30.0
 RESOLVER_PATIENCE: Final = 1.0  # seconds that a resolver gets where an older answer is at hand
 HEAD_START: Final = 0.25  # seconds that an address has before the next one is tried beside it (RFC 8305 5)
 PROXY_HEAD_LIMIT: Final = 8 * 1024
+_HOST_AND_PORT: Final = 2  # items of an IPv4 socket address; IPv6 has a flow and a scope as well
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 
 P = TypeVar("P", bound=asyncio.Protocol)
@@ -92,20 +92,27 @@ class Dialer:
 
         Raises UpstreamDnsFailed, UpstreamConnectFailed or UpstreamTlsFailed. Cancelled, it leaves no socket behind.
         """
-        deadline = asyncio.get_running_loop().time() + timeout
         host, port = (self._way.host, self._way.port) if self._way is not None else (self._host, self._port)
-        async with _limit(deadline, UpstreamDnsFailed(f"cannot resolve {host}: no answer within {timeout:g}s")):
-            addresses = await self._addresses.resolve(host, port)
-        async with _limit(deadline, UpstreamConnectFailed(f"cannot connect to {host}:{port}: no answer within {timeout:g}s")):
-            sock = await _connect(addresses, f"{host}:{port}")
+        failing: type[UpstreamError] = UpstreamDnsFailed
+        waiting_for = f"cannot resolve {host}: no answer"
+        sock: socket.socket | None = None
         try:
-            if self._way is not None and self._tls is not None:
-                async with _limit(deadline, UpstreamConnectFailed(f"no tunnel from the forward proxy within {timeout:g}s")):
+            async with asyncio.timeout(timeout):
+                addresses = await self._addresses.resolve(host, port)
+                failing, waiting_for = UpstreamConnectFailed, f"cannot connect to {host}:{port}: no answer"
+                if self._tls is None and _is_alone(addresses):
+                    return await _connect_plain(addresses[0], f"{host}:{port}", protocol)
+                sock = await _connect(addresses, f"{host}:{port}")
+                if self._way is not None and self._tls is not None:
+                    waiting_for = "no tunnel from the forward proxy"
                     await self._tunnel(sock, self._way)
-            async with _limit(deadline, UpstreamConnectFailed(f"no TLS handshake with {self._host} within {timeout:g}s")):
+                waiting_for = f"no TLS handshake with {self._host}"
                 return await self._attach(sock, protocol)
-        except BaseException:
-            sock.close()
+        except BaseException as exc:
+            if sock is not None:
+                sock.close()
+            if isinstance(exc, TimeoutError):
+                raise failing(f"{waiting_for} within {timeout:g}s") from exc
             raise
 
     async def _attach(self, sock: socket.socket, protocol: Callable[[], P]) -> P:
@@ -158,18 +165,27 @@ def proxy_authorization(way: ForwardProxy) -> str:
     return "Basic " + base64.b64encode(f"{way.username}:{way.password or ''}".encode()).decode("ascii")
 
 
-@contextlib.asynccontextmanager
-async def _limit(deadline: float, failure: UpstreamError) -> AsyncIterator[None]:
-    """Raise *failure* when the block does not end by *deadline*."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            yield
-    except TimeoutError as exc:
-        raise failure from exc
-
-
 def _look_up(host: str, port: int) -> Found:
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+
+
+def _is_alone(addresses: Found) -> bool:
+    """Tell whether there is one address only, and one that its host and port say all of."""
+    return len(addresses) == 1 and len(addresses[0][4]) == _HOST_AND_PORT
+
+
+async def _connect_plain(address: aiohappyeyeballs.AddrInfoType, where: str, protocol: Callable[[], P]) -> P:
+    """Connect where nothing is to be chosen, and nothing stands between the socket and *protocol*: the event loop does that in one."""
+    family, kind, number, _, (host, port) = address
+    try:
+        transport, made = await asyncio.get_running_loop().create_connection(protocol, host, port, family=family)
+    except OSError as exc:
+        raise UpstreamConnectFailed(f"cannot connect to {where}: {_words(exc)}") from exc
+    # what uvloop gives out makes a socket of its own for each call
+    sock = socket.socket(family, kind, number, fileno=transport.get_extra_info("socket").fileno())
+    _keep_alive(sock)
+    sock.detach()  # it is the event loop's to close
+    return made
 
 
 async def _connect(addresses: Found, where: str) -> socket.socket:
@@ -177,10 +193,15 @@ async def _connect(addresses: Found, where: str) -> socket.socket:
         sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=HEAD_START, interleave=1)
     except OSError as exc:
         raise UpstreamConnectFailed(f"cannot connect to {where}: {_words(exc)}") from exc
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a peer that vanished is noticed in about a minute
+    _keep_alive(sock)
+    return sock
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Have the kernel notice in about a minute that the peer has vanished."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:
         sock.setsockopt(socket.IPPROTO_TCP, option, value)
-    return sock
 
 
 def _status(head: bytes) -> int:
