@@ -144,4 +144,6 @@ def parse(block: bytes) -> Event | None:
 
 def is_comment(block: bytes) -> bool:
     """Tell whether a block holds no field at all, only comments and empty lines."""
+    if block.startswith((b"data:", b"event:")):  # nearly every block: no need to cut it
+        return False
     return all(not line or line.startswith(b":") for line in _LINE_END.split(block))
