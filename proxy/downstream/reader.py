@@ -36,7 +36,7 @@ class RequestReader:
     """One parser for all requests of a connection. What it cannot read is the last thing that it gives."""
 
     __slots__ = (
-        "_begins", "_begun", "_connection", "_dead", "_headers", "_known", "_left", "_messages", "_parser", "_pieces", "_request", "_since",
+        "_asked", "_begins", "_begun", "_connection", "_dead", "_headers", "_known", "_left", "_messages", "_parser", "_pieces", "_request", "_since",
         "_switching", "_target", "on_body",
     )  # fmt: skip
 
@@ -53,7 +53,10 @@ class RequestReader:
         self._switching = False  # the request has been read that offers to switch protocols, and its body is still to come
         self._begun = False  # the parser is within a message
         self._begins = b""  # what is being read, if a message begins with it
-        self._known: KnownHead | None = None
+        self._asked = False  # a request has been read
+        self._known: KnownHead | None = (
+            None  # of the second one on: many connections carry one only, and this costs as much as reading it
+        )
         self._left = 0  # bytes to come of a body whose head was recognised; the parser does not see them
         self._dead = False
 
@@ -117,7 +120,8 @@ class RequestReader:
         self._switching = parser.should_upgrade()
         self._messages.append(request)
         self._since = 0
-        self._known = known_head(self._begins, request) if self._begins else None
+        self._known = known_head(self._begins, request) if self._begins and self._asked else None
+        self._asked = True
         self._begins = b""
 
     def on_message_complete(self) -> None:

@@ -16,12 +16,14 @@ Version = tuple[int, int]
 class Heads:
     """The memory of one connection, and of no other. Only heads whose framing was found good are told to it.
 
+    It begins with the second head: many connections carry one request only, and to remember costs as much as to read.
     *lines* are those in which the head was passed on by *passed_by*; both belong to the head that was last recalled.
     """
 
-    __slots__ = ("_at", "_head", "_length", "_raw", "_recalled", "_said", "_version", "lines", "passed_by")
+    __slots__ = ("_asked", "_at", "_head", "_length", "_raw", "_recalled", "_said", "_version", "lines", "passed_by")
 
     def __init__(self) -> None:
+        self._asked = False  # a head was told
         self._raw: list[Header] = []
         self._version: Version = (0, 0)
         self._head: Noted = {}
@@ -54,7 +56,8 @@ class Heads:
 
     def note(self, raw: tuple[Header, ...], version: Version, head: Noted) -> None:
         """Remember *raw*, of which *head* is what it says to the proxy."""
-        if not _SINGULAR.isdisjoint(head):
+        first, self._asked = not self._asked, True
+        if first or not _SINGULAR.isdisjoint(head):
             return
         self._raw, self._version, self._head = [*raw], version, head
         self._at = next((index for index, (name, _) in enumerate(raw) if name.lower() == _LENGTH), None)

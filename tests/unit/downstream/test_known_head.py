@@ -119,7 +119,7 @@ def test_head_that_was_read_before_changes_nothing_in_what_is_read_next(
     for place, text in zip(sorted(places, reverse=True), texts, strict=False):
         data[place : place + drop] = text
     reader = RequestReader(connection)
-    reader.feed(SIZED)
+    feed(reader, SIZED, SIZED)
 
     found = read(feed(reader, bytes(data), GET))
 
@@ -133,7 +133,7 @@ def test_head_that_was_read_before_changes_nothing_in_what_is_read_next(
 def test_length_in_a_known_head_is_read_like_any_other(connection: ClientConnection, length: bytes, size: int) -> None:
     data = HEAD.replace(b"\t5", b"\t" + length) + b"hello there" + GET
     reader = RequestReader(connection)
-    feed(reader, SIZED, SIZED)
+    feed(reader, SIZED, SIZED, SIZED)
 
     found = read(feed(reader, *cut(data, range(0, len(data), size))))
 
@@ -145,7 +145,7 @@ def test_length_in_a_known_head_is_read_like_any_other(connection: ClientConnect
 )
 def test_head_is_recognised_only_where_a_message_begins(connection: ClientConnection, between: bytes) -> None:
     reader = RequestReader(connection)
-    feed(reader, SIZED, SIZED)
+    feed(reader, SIZED, SIZED, SIZED)
 
     found = read(feed(reader, between, SIZED, GET))
 
@@ -155,14 +155,21 @@ def test_head_is_recognised_only_where_a_message_begins(connection: ClientConnec
 def test_two_heads_of_one_read_are_not_mixed_up(connection: ClientConnection) -> None:
     other = SIZED.replace(b"/v1/x", b"/v1/z")
 
-    found = read(feed(RequestReader(connection), SIZED + other, SIZED, other, other + SIZED, other, SIZED))
+    found = read(feed(RequestReader(connection), SIZED, SIZED + other, SIZED, other, other + SIZED, other, SIZED))
 
-    assert [request.target[-1:] for request in found] == [b"x", b"z", b"x", b"z", b"z", b"x", b"z", b"x"]
+    assert [request.target[-1:] for request in found] == [b"x", b"x", b"z", b"x", b"z", b"z", b"x", b"z", b"x"]
 
 
 def test_offer_to_switch_protocols_is_read_the_same_each_time(connection: ClientConnection) -> None:
     offer = SIZED.replace(b"X: 5", b"Connection: upgrade\r\nUpgrade: h2c")
 
-    found = read(feed(RequestReader(connection), offer, offer, GET))
+    found = read(feed(RequestReader(connection), offer, offer, offer, GET))
 
-    assert [(request.body, request.target) for request in found] == [(b"hello", b"/v1/x"), (b"hello", b"/v1/x"), (b"", b"/v1/y")]
+    assert [(request.body, request.target) for request in found] == [*[(b"hello", b"/v1/x")] * 3, (b"", b"/v1/y")]
+
+
+def test_head_is_remembered_when_a_connection_sends_a_second_one(connection: ClientConnection) -> None:
+    first, second, third = feed(RequestReader(connection), SIZED, SIZED, SIZED)
+
+    assert third.raw_headers is second.raw_headers
+    assert second.raw_headers is not first.raw_headers

@@ -14,7 +14,8 @@ CHAT = (HOST, (b"Content-Length", b"3"), KEY)
 
 def having(*raw: Header) -> Heads:
     heads = Heads()
-    heads.note(raw, VERSION, noted(raw))
+    for _ in range(2):
+        heads.note(raw, VERSION, noted(raw))
     return heads
 
 
@@ -30,6 +31,14 @@ def test_the_length_of_the_body_may_be_another_one() -> None:
     longer = (HOST, (b"Content-Length", b"2000"), KEY)
 
     assert having(*CHAT).recall(longer, VERSION) == noted(longer)
+
+
+def test_the_first_head_is_not_worth_remembering() -> None:
+    heads = Heads()
+
+    heads.note(CHAT, VERSION, noted(CHAT))
+
+    assert heads.recall(CHAT, VERSION) is None
 
 
 def test_nothing_is_known_of_a_connection_that_had_no_request() -> None:
