@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-AT_ONCE: Final = 2  # requests that may begin in one turn; well below half a millisecond of work
+AT_ONCE: Final = 4  # requests that may begin in one turn; below a millisecond of work, and fewer would take a crowd too long
 
 
 class Turns:
