@@ -54,9 +54,8 @@ class RequestReader:
         self._begun = False  # the parser is within a message
         self._begins = b""  # what is being read, if a message begins with it
         self._asked = False  # a request has been read
-        self._known: KnownHead | None = (
-            None  # of the second one on: many connections carry one only, and this costs as much as reading it
-        )
+        # from the second one on: many connections carry one request only, and to remember it costs as much as to read it
+        self._known: KnownHead | None = None
         self._left = 0  # bytes to come of a body whose head was recognised; the parser does not see them
         self._dead = False
 
