@@ -243,8 +243,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._count_framing(len(data))
         if error is not None or self._reader.complete:
             self._over(error)
-        elif self._reader.between_chunks and self._sink is not None:
-            whole = data.endswith(b"\r\n")  # else a part of the next size line came with it
+        elif self._sink is not None:
+            whole = self._reader.between_chunks and data.endswith(b"\r\n")  # else it stands in a chunk, or in a size line
             self._straight = (self._take or self._content_only) if whole else None
 
     def eof_received(self) -> bool:

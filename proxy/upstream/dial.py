@@ -179,12 +179,14 @@ async def _connect_plain(address: aiohappyeyeballs.AddrInfoType, where: str, pro
     family, kind, number, _, (host, port) = address
     try:
         transport, made = await asyncio.get_running_loop().create_connection(protocol, host, port, family=family)
-    except OSError as exc:
+        # what uvloop gives out makes a socket of its own for each call
+        sock = socket.socket(family, kind, number, fileno=transport.get_extra_info("socket").fileno())
+    except OSError as exc:  # refused, or reset in the same moment
         raise UpstreamConnectFailed(f"cannot connect to {where}: {_words(exc)}") from exc
-    # what uvloop gives out makes a socket of its own for each call
-    sock = socket.socket(family, kind, number, fileno=transport.get_extra_info("socket").fileno())
-    _keep_alive(sock)
-    sock.detach()  # it is the event loop's to close
+    try:
+        _keep_alive(sock)
+    finally:
+        sock.detach()  # it is the event loop's to close
     return made
 
 

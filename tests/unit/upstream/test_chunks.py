@@ -111,6 +111,12 @@ def test_what_we_would_write_otherwise_comes_without(other: bytes) -> None:
         pytest.param((b"3\r\none\r\n1", b"2\r\nab\r\n", b"x" * 14 + b"\r\n"), b"oneab\r\n" + b"x" * 14, id="a size that was cut"),
         pytest.param((b"3\r\none\r\n5\r\n", b"2\r\nab\r\n"), b"one2\r\nab", id="content that reads like a chunk"),
         pytest.param((b"3\r\none\r\n6;x\r\n", b"1\r\na\r\n\r\n"), b"one1\r\na\r\n", id="the same behind an extension"),
+        pytest.param(
+            (chunk(b"one"), b"6\r\n", b"1\r\na\r\n", b"\r\n"), b"one1\r\na\r\n", id="the same behind a chunk that passed whole"
+        ),
+        pytest.param(
+            (chunk(b"one"), chunk(b"two"), b"9\r\nabc", b"1\r\na\r\n", b"\r\n"), b"onetwoabc1\r\na\r\n", id="the same in parts"
+        ),
         pytest.param((b"3\r\none", b"\r\n", chunk(b"two")), b"onetwo", id="a line end of its own"),
         pytest.param(
             (b"3\r\none\r\n%x\r\n" % len(LIKE_A_CHUNK), LIKE_A_CHUNK + b"\r\nf6\r\n", LIKE_A_CHUNK + b"\r\n"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.errors import UpstreamConnectFailed, UpstreamDnsFailed, UpstreamTlsFailed
+from proxy.errors import UpstreamConnectFailed, UpstreamDnsFailed, UpstreamError, UpstreamTlsFailed
 from proxy.settings import ForwardProxy
 from proxy.tasks import Tasks
 from proxy.upstream import Addresses, Dialer, dial
@@ -238,6 +239,27 @@ async def test_refused_connection_says_so() -> None:
         pytest.raises(UpstreamConnectFailed, match=f"^cannot connect to {HOST}:{port}: Connection refused$"),
     ):
         await fails(dialer(port))
+
+
+async def test_reset_at_the_first_moment_is_a_connection_or_none() -> None:
+    """Whichever is seen first: never an error that is not ours, nor a connection that hangs."""
+    with socket.create_server((HOST, 0)) as server:
+        listening = threading.Thread(target=reset_all, args=(server, 40))
+        listening.start()
+        for _ in range(40):
+            with contextlib.suppress(UpstreamConnectFailed):
+                async with dialed(dialer(server.getsockname()[1])) as connection:
+                    with pytest.raises(UpstreamError):
+                        await connection.send(GET, b"")
+        listening.join()
+
+
+def reset_all(server: socket.socket, count: int) -> None:
+    """Accept so many connections, and reset each at once."""
+    for _ in range(count):
+        peer, _ = server.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        peer.close()
 
 
 async def test_dial_that_is_never_answered_ends_in_time() -> None:
