@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from botocore.utils import ContainerMetadataFetcher  # type: ignore[import-untyped]
 
 from tests.support.steps import Reply, answer
+from tests.support.wire import WITHIN
 
 ACCESS: Final = "AKIDEXAMPLE"
 SECRET: Final = "s3cr3t/wJalrXUtnFEMI+K7MDENG"
@@ -50,8 +52,16 @@ class Aws:
             self.set(AWS_SESSION_TOKEN=token)
 
     def container(self, url: str) -> None:
-        """Have a container's service at *url* supply the credentials."""
+        """Have a container's service at *url* supply the credentials. The SDK waits for it as long as a test does."""
+        self._monkeypatch.setattr(ContainerMetadataFetcher, "TIMEOUT_SECONDS", WITHIN)  # its 2 s end on a busy machine
         self.set(AWS_CONTAINER_CREDENTIALS_FULL_URI=f"{url}/credentials", AWS_DEFAULT_REGION="us-east-1")
+
+    def machine(self, url: str) -> None:
+        """Have a machine's metadata service at *url* supply the credentials. The SDK waits for it as long as a test does."""
+        self.unset("AWS_EC2_METADATA_DISABLED")
+        self.set(
+            AWS_EC2_METADATA_SERVICE_ENDPOINT=url, AWS_METADATA_SERVICE_TIMEOUT=str(int(WITHIN)), AWS_DEFAULT_REGION="us-east-1"
+        )
 
     def role(self, sts: str) -> None:
         """Have a profile's role supply the credentials, assumed at *sts* with a user's own keys."""

@@ -188,8 +188,7 @@ async def test_a_web_identity_is_exchanged(aws: Aws, upstream: Upstream, tmp_pat
 async def test_the_machine_s_own_role_is_asked_for(aws: Aws, upstream: Upstream) -> None:
     told = from_machine("ASIAMACHINE", 3600)
     upstream.script(answer(b"a-token"), answer(b"the-role"), told)
-    aws.unset("AWS_EC2_METADATA_DISABLED")
-    aws.set(AWS_EC2_METADATA_SERVICE_ENDPOINT=upstream.url, AWS_REGION="us-east-1")
+    aws.machine(upstream.url)
 
     found = await find()
 
