@@ -203,14 +203,15 @@ async def test_a_request_waits_for_credentials_that_are_on_their_way(aws: Aws, u
     service.script(replace(from_container("ASIA1", 3600), before=[Gate("asked")]))
     aws.container(service.url)
     upstream.script(frames(*FRAMES))
-    async with open_house(patient(upstream.url, each=SIGNED)) as house, house.client() as client:
-        await service.reached("asked")
-        await client.send_request("POST", CONVERSE_STREAM, KEY_HEADERS, ASK)
-        await until(lambda: len(house.server.lifecycle) == 1)
-        before = len(upstream.connections)
-        service.open("asked")
-        response = await client.response()
-        await response.read()
+    async with open_house(patient(upstream.url, each=SIGNED)) as house:
+        await service.reached("asked")  # may take long: the SDK is loaded. A connection that waits for it is closed meanwhile
+        async with house.client() as client:
+            await client.send_request("POST", CONVERSE_STREAM, KEY_HEADERS, ASK)
+            await until(lambda: len(house.server.lifecycle) == 1)
+            before = len(upstream.connections)
+            service.open("asked")
+            response = await client.response()
+            await response.read()
 
         assert (before, bytes(response.body)) == (0, WHOLE)
         assert signer_of(await upstream.request())[0] == "ASIA1"
