@@ -1,17 +1,17 @@
-"""`GET /v1/models`: the configured public names, and what the upstreams behind patterns list themselves."""
+"""`GET /v1/models` and its like: the configured public names, and what the upstreams behind patterns list themselves."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
 from proxy.auth import Principal
-from proxy.dialects import MESSAGES, PLAIN
+from proxy.dialects import GEMINI, MESSAGES, PLAIN
 from proxy.dialects.base import Dialect
 from proxy.dialects.openai import read_json
-from proxy.downstream import Sent
+from proxy.downstream import Request, Sent
 from proxy.errors import (
     ModelNotFound,
     ProxyError,
@@ -23,7 +23,16 @@ from proxy.errors import (
 )
 from proxy.exchange import Phase
 from proxy.handler.call import Call
-from proxy.handler.listing import anthropic_entry, anthropic_list, openai_entry, openai_list
+from proxy.handler.listing import (
+    Entry,
+    anthropic_entry,
+    anthropic_list,
+    gemini_entry,
+    gemini_list,
+    id_of,
+    openai_entry,
+    openai_list,
+)
 from proxy.handler.pages import answer_json
 from proxy.providers import Asked
 from proxy.tasks import Tasks
@@ -34,6 +43,10 @@ LIST_TIMEOUT: Final = 5.0
 
 _CLEAN: Final = (BodyEnd.COMPLETE, BodyEnd.CLOSED)
 _NO_LIST: Final = (404, 405, 501)  # an upstream that has none
+_WORDS: Final[Mapping[Dialect, tuple[Callable[[Iterable[Entry]], dict[str, Any]], Callable[[Entry], Entry]]]] = {
+    MESSAGES: (anthropic_list, anthropic_entry),
+    GEMINI: (gemini_list, gemini_entry),
+}
 
 
 class _Patience:
@@ -49,9 +62,14 @@ class _Patience:
         return None
 
 
-def dialect(call: Call) -> Dialect:
-    """Return in whose words the list is told, and what goes wrong with it: a client of Anthropic's names its version."""
-    return MESSAGES if call.request.header(b"anthropic-version") is not None else PLAIN
+def dialect(request: Request, asked_for: Dialect) -> Dialect:
+    """Return in whose words the list is told, and what goes wrong with it; *asked_for* is what the path says.
+
+    `/v1/models` is asked for by the clients of three makers: Anthropic's name its version, Google's have a header for the key.
+    """
+    if asked_for is GEMINI or request.header(b"x-goog-api-key") is not None:
+        return GEMINI
+    return MESSAGES if request.header(b"anthropic-version") is not None else PLAIN
 
 
 async def models(call: Call, wanted: bytes, tasks: Tasks) -> Sent:
@@ -60,7 +78,7 @@ async def models(call: Call, wanted: bytes, tasks: Tasks) -> Sent:
     Raises what failed where that may be why there is nothing to tell: an empty list would say that all is well.
     """
     entries, failures = await _entries(call, tasks)
-    tell_all, tell = (anthropic_list, anthropic_entry) if call.dialect is MESSAGES else (openai_list, openai_entry)
+    tell_all, tell = _WORDS.get(call.dialect, (openai_list, openai_entry))
     if not wanted:
         if failures and not entries:
             raise next(iter(failures.values()))
@@ -111,9 +129,9 @@ def _public(
     """Return those listed models that a request would reach at this very upstream under that very name."""
     found: dict[str, dict[str, Any]] = {}
     for entry in listing:
-        name = entry.get("id") if isinstance(entry, dict) else None
+        name = id_of(entry) if isinstance(entry, dict) else None
         if (
-            isinstance(name, str)
+            name is not None
             and name not in known
             and principal.may_use(name)
             and call.runtime.router.leads_to(name, backend.name)
@@ -157,7 +175,7 @@ def _listed(backend: Backend, head: ResponseHead, body: bytes | bytearray | None
     if head.status != 200:
         raise UpstreamError(f"status {head.status} for the list of models")
     answer = read_json(bytes(body))
-    data = answer.get("data") if answer else None
+    data = answer.get("data", answer.get("models")) if answer else None  # the second is Google's word
     if not isinstance(data, list):
         raise UpstreamMalformed("the list of models is none")
     return data

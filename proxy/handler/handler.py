@@ -186,7 +186,7 @@ class Handler:
         except RequestError:
             call.dialect = surface.words(call.path, call.dialect)
             raise
-        call.dialect = catalogue.dialect(call) if match.page == "models" else match.dialect
+        call.dialect = catalogue.dialect(call.request, match.dialect) if match.page == "models" else match.dialect
         call.exchange.route, call.exchange.dialect = match.route, call.dialect.name
         return match
 

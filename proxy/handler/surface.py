@@ -13,7 +13,8 @@ from proxy.dialects.base import Dialect
 from proxy.errors import MethodNotAllowed, NotFound
 
 UPSTREAM: Final = b"/upstream/"
-MODELS: Final = (b"/v1/models", b"/openai/v1/models")  # the second is Azure's
+# Where the list of models is, and in whose words; the last is Azure's.
+MODELS: Final = ((b"/v1/models", PLAIN), (b"/v1beta/models", GEMINI), (b"/openai/v1/models", PLAIN))
 STREAMS: Final = b"/streams/"
 DEPARTURES: Final = b"/test/departures/"
 TICKETS: Final = b"/auth/tickets"
@@ -57,11 +58,12 @@ class Surface:
             (b"/auth/ping", "ping"),
             (b"/test/stream", "test"),
             (b"/stream-check", "stream-check"),
-            *((path, "models") for path in MODELS),
         )
-        for path, page in pages:
-            for method in (b"GET", b"HEAD"):
+        for method in (b"GET", b"HEAD"):
+            for path, page in pages:
                 self._exact[method, path] = Match(page, page, PLAIN)
+            for path, dialect in MODELS:
+                self._exact[method, path] = Match("models", "models", dialect)
         self._exact[b"POST", b"/test/stream"] = Match("test", "test", PLAIN)
         self._exact[b"POST", TICKETS] = Match("tickets", "tickets", PLAIN)
         self.paths = frozenset(path for _, path in self._exact)
@@ -85,20 +87,24 @@ class Surface:
         found = self._by_pattern(method, path)
         if found is not None:
             return found
-        for models in MODELS:
-            if path.startswith(models + b"/"):
-                if method not in (b"GET", b"HEAD"):
-                    raise MethodNotAllowed(("GET", "HEAD"))
-                return Match("models", "models", PLAIN, rest=path[len(models) + 1 :])
         allowed = [other for other, served in self._exact if served == path]
         allowed += [other for other, pattern, _ in self._patterns if pattern.fullmatch(path)]
         if allowed:
             raise MethodNotAllowed(tuple(sorted({other.decode() for other in allowed})))
-        raise NotFound
+        return self._one_model(method, path)
 
     def words(self, path: bytes, otherwise: Dialect) -> Dialect:
         """Return in whose words it is told that *path* stands for nothing, or not with this method."""
         return next((dialect for prefix, dialect in _WORDS if path.startswith(prefix)), otherwise)
+
+    def _one_model(self, method: bytes, path: bytes) -> Match:
+        for models, dialect in MODELS:
+            if path.startswith(models + b"/"):
+                if method not in (b"GET", b"HEAD"):
+                    # behind a colon stands what is to be done with the model, and that is not served
+                    raise NotFound if b":" in path else MethodNotAllowed(("GET", "HEAD"))
+                return Match("models", "models", dialect, rest=path[len(models) + 1 :])
+        raise NotFound
 
     def _by_pattern(self, method: bytes, path: bytes) -> Match | None:
         for served, pattern, match in self._patterns:

@@ -11,19 +11,22 @@ from proxy.providers.base import Asked, Provider, Refusal
 from proxy.providers.openai import error_object
 
 _MODELS: Final = b"/models/"
+_LIST: Final = b"/v1beta/models?pageSize=1000"  # the most a page may have; it has fifty unless more are asked for
 _BAD_KEY: Final = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})  # told with a 400
 
 
 class Gemini(Provider):
     """Paths as the client wrote them, below the configured origin, which may name its version; only the model is replaced."""
 
-    speaks = frozenset({"gemini", "gemini_tokens"})
+    speaks = frozenset({"gemini", "gemini_tokens", "models"})
 
     def __init__(self, config: settings.Upstream, base: bytes) -> None:
         super().__init__(config, base)
         self._base = self._base.removesuffix(b"/v1beta").removesuffix(b"/v1")
 
     def target(self, asked: Asked) -> bytes:
+        if asked.api == "models":
+            return self._base + _LIST
         version, models, rest = asked.path.partition(_MODELS)
         model, colon, verb = rest.rpartition(b":")
         if unquote_to_bytes(model) != asked.model.encode():

@@ -153,6 +153,8 @@ _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     "code": _code,
     "retry_after": _duration,
 }
+# One for each scenario, so that a client's model picker is a scenario picker.
+MODELS: Final = ("demo", "demo-think", *(f"demo-{name.replace('_', '-')}" for name in SCENARIOS if name != "ok"))
 # Longest first, so that reset-mid-event is not taken for reset.
 _IN_MODEL: Final = re.compile(
     "-(" + "|".join(sorted((name.replace("_", "-") for name in SCENARIOS), key=len, reverse=True)) + ")(?=-|$)"

@@ -65,6 +65,15 @@ async def test_whole_answers_and_counts_are_read(upstream: Upstream, house: Hous
     assert (told, counted) == ({"text": "Hi"}, {"tokens": 31})
 
 
+@pytest.mark.shows("more")
+async def test_models_are_listed(upstream: Upstream, house: House, client: NodeClient) -> None:
+    upstream.always(answer({"models": [{"name": "models/gemini-flash", "displayName": "Gemini Flash"}]}))
+
+    (told,) = await client.use(house, "models")
+
+    assert told == {"names": ["models/gemini-flash"], "one": "Gemini Flash"}
+
+
 @pytest.mark.shows("text")
 async def test_chunks_arrive_one_by_one(upstream: Upstream, house: House, client: NodeClient) -> None:
     upstream.script(stream(*[step for _ in range(8) for step in (Pause(0.05), HI)], STOP))

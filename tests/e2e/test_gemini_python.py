@@ -151,6 +151,16 @@ async def test_tokens_are_counted(upstream: Upstream, client: genai.Client) -> N
     assert (await client.aio.models.count_tokens(model=MODEL, contents=TEA)).total_tokens == 31
 
 
+@pytest.mark.shows("more")
+async def test_models_are_listed(simulated: genai.Client) -> None:
+    listed = {model.name: model async for model in await simulated.aio.models.list()}
+    one = await simulated.aio.models.get(model="demo-stall")
+
+    assert {"models/demo", "models/demo-stall"} <= set(listed)
+    assert one == listed["models/demo-stall"]
+    assert "generateContent" in (one.supported_actions or ())
+
+
 @pytest.mark.shows("errors")
 async def test_the_simulator_thinks_calls_functions_counts_and_refuses(simulated: genai.Client) -> None:
     thinking = types.GenerateContentConfig(thinking_config=types.ThinkingConfig(include_thoughts=True))

@@ -429,7 +429,7 @@ async def test_client_that_leaves_the_test_stream_ends_it(upstream: Upstream) ->
     [
         ("GET", "/v1/messages/batches", 404, lambda answer: answer["type"] == "error" and answer["error"]["message"]),
         ("GET", "/v1/messages", 405, lambda answer: answer["type"] == "error" and answer["error"]["message"]),
-        ("GET", "/v1beta/models", 404, lambda answer: answer["error"]["status"] == "NOT_FOUND" and answer["error"]["message"]),
+        ("GET", "/v1beta/files", 404, lambda answer: answer["error"]["status"] == "NOT_FOUND" and answer["error"]["message"]),
         ("POST", "/model/x/apply", 404, lambda answer: answer["message"]),
         ("POST", "/v1/files", 404, lambda answer: answer["error"]["message"]),
     ],

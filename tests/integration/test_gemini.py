@@ -197,17 +197,37 @@ async def test_tokens_are_counted_by_the_upstream(upstream: Upstream) -> None:
         assert (await only_record(house))["route"] == "gemini"
 
 
+FLASH = {"name": "models/gemini-flash", "version": "2.5", "displayName": "Gemini Flash", "inputTokenLimit": 1_048_576}
+LISTED = answer({"models": [FLASH, {"name": "models/other"}]})
+
+
 async def test_the_list_of_models_is_beside_the_verbs(upstream: Upstream) -> None:
     served = {"name": MODEL, "targets": [{"upstream": "a"}]}
     async with open_house(google(upstream.url, models=[served])) as house:
-        upstream.script(stream(WHOLE))
+        upstream.script(LISTED, LISTED, stream(WHOLE))
 
         listed = await look(house, "/v1/models")
         one = await look(house, f"/v1/models/{MODEL}")
         streamed = await asked(house, f"/v1/models/{MODEL}:streamGenerateContent?alt=sse")
 
-        assert listed.json()["data"][0]["id"] == one.json()["id"] == MODEL
+        assert [model["id"] for model in listed.json()["data"]] == [one.json()["id"], "gemini-flash"] == [MODEL, "gemini-flash"]
         assert bytes(streamed.body) == WHOLE
+
+
+@pytest.mark.parametrize("path", ["/v1beta/models", "/v1/models"])
+async def test_models_are_listed_in_google_s_words(upstream: Upstream, path: str) -> None:
+    async with open_house(google(upstream.url)) as house:
+        upstream.always(LISTED)
+
+        listed = await look(house, f"{path}?pageSize=100&queryBase=true", GOOG)
+        one = await look(house, f"{path}/gemini-flash", GOOG)
+        none = await look(house, f"{path}/gemini-99", GOOG)
+
+        assert (listed.json(), one.json()) == ({"models": [FLASH]}, FLASH)
+        assert (none.status, none.json()["error"]["status"]) == (404, "NOT_FOUND")
+        seen = await upstream.request()
+        assert (seen.target, seen.header("x-goog-api-key")) == (b"/v1beta/models?pageSize=1000", "AIza-upstream-a")
+        assert [record["route"] for record in await house.records(3)] == ["models"] * 3
 
 
 # Who may ask.

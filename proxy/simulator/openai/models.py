@@ -1,4 +1,4 @@
-"""The list of models: one for each scenario, so that a client's model picker is a scenario picker."""
+"""The list of models."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ import orjson
 
 from proxy.errors import ModelNotFound
 from proxy.simulator.dialect import Answer, Call, Whole
-from proxy.simulator.scenarios import SCENARIOS
+from proxy.simulator.scenarios import MODELS
 
-MODELS: Final = (
-    "demo",
-    "demo-think",
-    "demo-embedding",
-    *(f"demo-{name.replace('_', '-')}" for name in SCENARIOS if name != "ok"),
-)
+_ALL: Final = (*MODELS, "demo-embedding")
 
 
 def read_models(call: Call) -> Answer:
     """Read `GET /v1/models`."""
-    body = orjson.dumps({"object": "list", "data": [_model(name, call.born) for name in MODELS]})
+    body = orjson.dumps({"object": "list", "data": [_model(name, call.born) for name in _ALL]})
     return Answer("", lambda _: Whole(body))
 
 
 def read_model(call: Call) -> Answer:
     """Read `GET /v1/models/{id}`."""
     name = call.parameters["id"]
-    if name not in MODELS:
+    if name not in _ALL:
         raise ModelNotFound
     body = orjson.dumps(_model(name, call.born))
     return Answer("", lambda _: Whole(body))

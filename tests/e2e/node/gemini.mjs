@@ -45,6 +45,12 @@ const uses = {
     return { tokens: (await client.models.countTokens(asked)).totalTokens };
   },
 
+  async models() {
+    const names = [];
+    for await (const model of await client.models.list()) names.push(model.name);
+    return { names, one: (await client.models.get({ model: "gemini-flash" })).displayName };
+  },
+
   async unknownModel() {
     return client.models.generateContent({ ...asked, model: "gpt-99" });
   },

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from proxy.auth import Principal
-from proxy.dialects import MESSAGES, PLAIN
+from proxy.dialects import GEMINI, MESSAGES, PLAIN
 from proxy.errors import (
     ModelNotFound,
     UpstreamCredentials,
@@ -315,7 +315,7 @@ VERSION = GET.replace(b"\r\n\r\n", b"\r\nAnthropic-Version: 2023-06-01\r\n\r\n")
 
 async def told(it: Asked, tasks: Tasks, wanted: bytes = b"") -> Any:
     """Let the call choose its dialect as the handler does."""
-    it.call.dialect = catalogue.dialect(it.call)
+    it.call.dialect = catalogue.dialect(it.call.request, PLAIN)
     return await look(it, tasks, wanted)
 
 
@@ -349,6 +349,31 @@ async def test_client_that_names_a_version_of_anthropic_s_reads_it_in_those(
         assert answered["data"][0] == CLAUDE
         assert [(model["id"], model["type"]) for model in answered["data"]] == [("claude-x", "model"), ("gpt-4o", "model")]
         assert (answered["has_more"], answered["first_id"], answered["last_id"]) == (False, "claude-x", "gpt-4o")
+
+
+GOOGLE = {"name": "models/gemini-x", "displayName": "Gemini X", "inputTokenLimit": 1_048_576}
+KEYED = GET.replace(b"\r\n\r\n", b"\r\nX-Goog-Api-Key: k\r\n\r\n")
+
+
+async def test_client_that_has_google_s_header_for_its_key_reads_it_in_google_s(first: Upstream, tasks: Tasks) -> None:
+    first.script(answer({"models": [GOOGLE, {"name": "models/other"}], "nextPageToken": ""}))
+    models = [{"name": "gemini-*", "targets": [{"upstream": "a"}]}, MODELS[0]]
+    configured_ = settings(first.url, models=models, upstreams={"a": {"kind": "gemini", "base_url": first.url}})
+    async with asked(KEYED, under=runtime(configured_)) as it:
+        answered = await told(it, tasks)
+
+        assert it.call.dialect is GEMINI
+        assert answered["models"] == [
+            {"name": "models/o1", "displayName": "o1", "supportedGenerationMethods": ["generateContent", "countTokens"]},
+            GOOGLE,
+        ]
+        seen = await first.request()
+        assert (seen.target, seen.header("x-goog-api-key")) == (b"/v1beta/models?pageSize=1000", "sk-upstream-a")
+
+
+async def test_a_path_of_google_s_is_answered_in_google_s_words(first: Upstream) -> None:
+    async with asked(VERSION) as it:
+        assert catalogue.dialect(it.call.request, GEMINI) is GEMINI
 
 
 @pytest.mark.parametrize(("request_", "key"), [(GET, "object"), (VERSION, "type")], ids=["OpenAI", "Anthropic"])

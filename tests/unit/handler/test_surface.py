@@ -232,20 +232,35 @@ def test_azure_s_forms_lead_to_openai_s_own_paths(path: bytes, canonical: bytes)
     assert (match.dialect, match.canonical) == (RESPONSES, canonical)
 
 
-@pytest.mark.parametrize("models", [b"/v1/models", b"/openai/v1/models"])
-def test_verb_behind_a_model_s_name_is_for_post_and_the_lists_stay(models: bytes) -> None:
+@pytest.mark.parametrize(
+    ("models", "dialect"), [(b"/v1/models", PLAIN), (b"/openai/v1/models", PLAIN), (b"/v1beta/models", GEMINI)]
+)
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_models_are_listed_and_told_one_by_one(models: bytes, dialect: Dialect, method: bytes) -> None:
     surface = Surface()
 
-    assert surface.match(b"GET", models) == Match("models", "models", PLAIN)
-    assert surface.match(b"GET", models + b"/a/b:generateContent") == Match(
-        "models", "models", PLAIN, rest=b"a/b:generateContent"
-    )
+    assert surface.match(method, models) == Match("models", "models", dialect)
+    assert surface.match(method, models + b"/a/llama:8b") == Match("models", "models", dialect, rest=b"a/llama:8b")
+
+
+@pytest.mark.parametrize("path", [b"/v1/models", b"/v1/models/gpt-4o", b"/v1beta/models", b"/v1beta/models/gemini-2.5-pro"])
+def test_models_are_only_read(path: bytes) -> None:
     with pytest.raises(MethodNotAllowed) as refused:
-        surface.match(b"POST", models + b"/gemini:embedContent")
+        Surface().match(b"DELETE", path)
+
     assert refused.value.allowed == ("GET", "HEAD")
 
 
-@pytest.mark.parametrize("path", [b"/v1beta/models", b"/v1beta/models/g", b"/v1beta/models/g:embedContent", b"/openai/models"])
+def test_verb_behind_a_model_s_name_is_for_post() -> None:
+    with pytest.raises(MethodNotAllowed) as refused:
+        Surface().match(b"GET", b"/v1beta/models/gemini-2.5-pro:generateContent")
+
+    assert refused.value.allowed == ("POST",)
+
+
+@pytest.mark.parametrize(
+    "path", [b"/v1beta/models/g:embedContent", b"/v1/models/g:embedContent", b"/v1beta/files", b"/openai/models"]
+)
 def test_what_is_not_served_of_others_apis_is_not_found(path: bytes) -> None:
     with pytest.raises(NotFound):
         Surface().match(b"POST", path)

@@ -64,7 +64,12 @@ def test_a_base_may_name_its_version_and_the_client_s_counts(base: bytes, path: 
 
 
 def test_it_speaks_its_own_api_only() -> None:
-    assert GEMINI.apis == {"gemini", "gemini_tokens"}
+    assert GEMINI.apis == {"gemini", "gemini_tokens", "models"}
+
+
+@pytest.mark.parametrize("base", [b"/", b"/v1beta", b"/v1"])
+def test_it_is_asked_for_as_many_models_as_a_page_may_have(base: bytes) -> None:
+    assert Gemini(CONFIG, base).target(Asked("models", b"/v1/models")) == b"/v1beta/models?pageSize=1000"
 
 
 def test_the_key_has_a_header_of_its_own() -> None:

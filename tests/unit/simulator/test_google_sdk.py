@@ -55,6 +55,17 @@ async def chunks_of(
     ]
 
 
+async def test_models_are_listed(url: str) -> None:
+    client = genai.Client(api_key="test", http_options=types.HttpOptions(base_url=url, api_version="v1beta"))
+    listed = [model.name async for model in await client.aio.models.list()]
+    one = await client.aio.models.get(model="demo-think")
+    await client.aio.aclose()
+    client.close()
+
+    assert one.name in listed
+    assert (one.display_name, one.output_token_limit) == ("Demo think", 65_536)
+
+
 async def test_content_is_generated_whole(client: genai.Client) -> None:
     response = await client.aio.models.generate_content(
         model="demo", contents=ON_TEA, config=types.GenerateContentConfig(max_output_tokens=3)
