@@ -75,11 +75,12 @@ class Body:
     async def readany(self) -> bytes:
         """Take what has come, and wait for it if need be; nothing only at the end. Raises what the body has failed with."""
         while not self._pieces and not self.ended and self._error is None:
-            self._waiting = asyncio.get_running_loop().create_future()
+            waiting = self._waiting = asyncio.get_running_loop().create_future()
             try:
-                await self._waiting
+                await waiting
             finally:
-                self._waiting = None
+                if self._waiting is waiting:  # a reader that was cancelled may end when the next one waits already
+                    self._waiting = None
         return self.read_nowait()
 
     def _go_on(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from proxy.settings import Settings
 from tests.integration.asking import BUSY, FILES, ask, listed, look, until
 from tests.support.house import BEARER, open_house
+from tests.support.loops import both_loops
 from tests.support.upstream import Close, Fin, Gate, Reply, Upstream, answer
 
 JSON = {"ok": True}
@@ -87,6 +88,26 @@ async def test_early_refusal_of_an_upload_is_delivered_at_once(upstream: Upstrea
         assert (response.status, bytes(response.body)) == (413, b"too large")
         assert (following.json(), upstream.requests[1].connection) == (JSON, 1)
         assert (await house.records(2))[0]["outcome"] == "upstream_error"
+
+
+@both_loops
+@pytest.mark.parametrize("status", [200, 413])
+@pytest.mark.parametrize("sent", [100, 100_000], ids=["nothing waits", "some of it waits"])
+async def test_rest_of_an_upload_that_was_answered_early_is_read_and_the_next_request_served(
+    upstream: Upstream, status: int, sent: int
+) -> None:
+    upstream.script(Reply(status=status, early=True, framing="length", body=[b"early"]), answer(JSON))
+    async with open_house(uploading(upstream)) as house, house.client() as client:
+        await client.send_request("POST", FILES, [*BEARER, ("Content-Length", str(len(LARGE)))])
+        await client.send(LARGE[:sent])
+        early = await client.response()
+        await early.read()
+
+        await client.send(LARGE[sent:])
+        following = await client.request("GET", FILES, BEARER)
+        await following.read()
+
+        assert (early.status, following.status, following.json()) == (status, 200, JSON)
 
 
 async def test_chunked_upload_over_the_limit_gets_a_413_and_its_upstream_is_closed(upstream: Upstream) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from proxy.downstream.body import HELD, Body
@@ -72,6 +74,21 @@ async def test_reader_that_is_cancelled_takes_nothing_with_it() -> None:
     body.feed(b"a")
 
     assert await body.readany() == b"a"
+
+
+async def test_reader_that_is_cancelled_does_not_silence_the_next_one() -> None:
+    """Whoever sends a body on is cancelled by an early answer; its rest is read by the connection, in the same turn of the loop."""
+    body, _ = waiting()
+    tasks = Tasks()
+    first = tasks.spawn(body.readany(), name="first")
+    await turns()
+
+    second = tasks.spawn(body.readany(), name="second")
+    asyncio.get_running_loop().call_soon(first.cancel)
+    await turns()
+    body.feed(b"a")
+
+    assert await second == b"a"
 
 
 async def test_two_pieces_that_come_before_the_reader_has_woken_up_are_both_taken() -> None:
