@@ -69,6 +69,7 @@ class RequestReader:
         elif known is not None and not self._begun:
             request = known.again(data, self._connection)
             if request is not None:
+                self._since = 0
                 if known.body_end == len(data):  # as it nearly always is
                     return (request,)
                 data = self._split(known, request, data)

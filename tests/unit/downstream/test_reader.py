@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.downstream import ClientConnection
 from proxy.downstream.reader import FIELDS_LIMIT, FRAMING_LIMIT, HEAD_LIMIT, LINE_LIMIT, PIPELINE_LIMIT, RequestReader
+from proxy.downstream.request import Unreadable
 from proxy.errors import BadRequest, HeadersTooLarge, ProxyError
 from tests.unit.downstream.reading import Read, cut, feed, read, whatever_the_fixture
 
@@ -223,6 +224,16 @@ def test_line_that_never_ends_is_refused(reader: RequestReader) -> None:
 
 def test_empty_lines_that_never_end_are_refused(reader: RequestReader) -> None:
     assert refusal(reader, *[b"\r\n" * 1000] * (HEAD_LIMIT // 2000 + 1)) is HeadersTooLarge
+
+
+@pytest.mark.parametrize("separately", [True, False], ids=["in a read of its own", "in one read with it"])
+def test_empty_line_behind_each_request_is_borne_on_a_connection_of_any_age(reader: RequestReader, separately: bool) -> None:
+    """RFC 9112 2.2. The heads of these are recognised, and the parser sees the empty lines alone."""
+    pieces = [SIZED, b"\r\n"] if separately else [SIZED + b"\r\n"]
+
+    requests = [reader.feed(piece) for _ in range(HEAD_LIMIT // 2 + 3) for piece in pieces]
+
+    assert not any(isinstance(request, Unreadable) for found in requests for request in found)
 
 
 @pytest.mark.parametrize("framing", [b"5;a=%b", b"5\r\nhello\r\n0;a=%b"], ids=["before", "behind"])
