@@ -116,7 +116,7 @@ class RequestReader:
         if method == "CONNECT":
             raise BadRequest("No tunnels are opened here.")
         request = self._request = Request(self._connection, method, target, version, headers)
-        request.keep_alive = parser.should_keep_alive()
+        request.keep_alive = parser.should_keep_alive() and (version >= (1, 1) or not _closes(headers))
         self._switching = parser.should_upgrade()
         self._messages.append(request)
         self._since = 0
@@ -217,6 +217,15 @@ class RequestReader:
         if broken is not None:
             messages.pop()
         messages.append(Unreadable(self._connection, error))
+
+
+def _closes(headers: Fields) -> bool:
+    """Tell whether `close` is among the options of a connection (RFC 9112 9.6), which llhttp overlooks beside HTTP/1.0's `keep-alive`."""
+    return any(name.lower() == b"connection" and b"close" in map(_bare, value.split(b",")) for name, value in headers)
+
+
+def _bare(option: bytes) -> bytes:
+    return option.strip(_OWS).lower()
 
 
 def _framing(headers: Fields) -> bytes:
