@@ -30,7 +30,7 @@ from proxy.errors import HeadersTimeout, InternalError, ProxyError
 from proxy.headers import Heads
 
 WRITE_HIGH: Final = 64 * 1024  # bytes in user space for one client before its upstream is paused
-LINGERING: Final = 5.0  # seconds for which the rest of a body is read that nobody has wanted
+LINGERING: Final = 5.0  # seconds for which is read what nobody has wanted: the rest of a body, or of what is no request
 PARTING: Final = 0.25  # seconds between a last word and the end of the connection
 
 log = logging.getLogger("proxy.downstream")
@@ -100,7 +100,7 @@ class ClientConnection(web.RequestHandler):
                 self._await_next()
         finally:
             if self.transport is not None and self._parting is None:
-                self.transport.close()
+                self._end(self.transport)
 
     def data_received(self, data: bytes) -> None:
         if self.transport is None:
@@ -181,6 +181,18 @@ class ClientConnection(web.RequestHandler):
             self.transport.write(self.listener.refuse_raw(HeadersTimeout(), self.remote))
         self._head_arrived()
         self.force_close()
+
+    def _end(self, transport: asyncio.Transport) -> None:
+        """Close the connection, our side first where the client may still be sending what cannot be read (RFC 9112 9.6).
+
+        Closing a socket on bytes that come, or wait in it, would destroy the answer on its way.
+        """
+        if not self._reader.dead or transport.is_closing():
+            transport.close()
+            return
+        self._seen = True  # what comes now is no head
+        transport.write_eof()
+        self._parting = self._loop.call_later(LINGERING, transport.close)
 
     async def _next_request(self) -> Request:
         if not self._queue:

@@ -36,8 +36,8 @@ class RequestReader:
     """One parser for all requests of a connection. What it cannot read is the last thing that it gives."""
 
     __slots__ = (
-        "_asked", "_begins", "_begun", "_connection", "_dead", "_headers", "_known", "_left", "_messages", "_parser", "_pieces", "_request", "_since",
-        "_switching", "_target", "on_body",
+        "_asked", "_begins", "_begun", "_connection", "_headers", "_known", "_left", "_messages", "_parser", "_pieces", "_request", "_since",
+        "_switching", "_target", "dead", "on_body",
     )  # fmt: skip
 
     def __init__(self, connection: ClientConnection) -> None:
@@ -57,11 +57,11 @@ class RequestReader:
         # from the second one on: many connections carry one request only, and to remember it costs as much as to read it
         self._known: KnownHead | None = None
         self._left = 0  # bytes to come of a body whose head was recognised; the parser does not see them
-        self._dead = False
+        self.dead = False  # nothing is read any more, whatever comes
 
     def feed(self, data: bytes) -> Sequence[Request]:
         """Read *data*, and return the requests whose heads it completes. Their bodies come as they come."""
-        if self._dead:
+        if self.dead:
             return ()
         known = self._known
         if self._left:
@@ -82,7 +82,7 @@ class RequestReader:
 
     def close(self) -> None:
         """Let go of the parser, which refers back to here: then no garbage collector is needed."""
-        self._dead = True
+        self.dead = True
         self._parser = httptools.HttpRequestParser(None)
 
     # httptools
@@ -208,7 +208,7 @@ class RequestReader:
 
     def _give_up(self, error: ProxyError) -> None:
         """Read no more. Whoever reads the body that is broken hears of it; what nobody has got yet is answered with *error*."""
-        self._dead = True
+        self.dead = True
         broken, self._request = self._request, None
         messages = self._messages
         if broken is not None and not messages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.client import End, RawClient, Response
 from tests.support.house import BEARER, CHAT, KEY, House, chat, open_house, settings
 from tests.support.loops import both_loops
 from tests.support.upstream import How, Upstream, answer
+from tests.support.wire import WITHIN
 
 JSON: dict[str, list[int]] = {"choices": []}
 POST = f"POST {CHAT} HTTP/1.1"
@@ -142,6 +144,25 @@ async def test_head_that_is_too_large_gets_a_431(upstream: Upstream, house: Hous
     assert CANARY not in response.head.raw + response.body
     assert CANARY.decode() not in house.log_text()
     await assert_recorded_once(house, "rejected_limit", "headers_too_large", 431)
+
+
+@both_loops
+@pytest.mark.parametrize(
+    ("start", "status"),
+    [(head("GET /auth/ping HTTP/1.1")[:-2] + b"X: ", b"431"), (head(POST, "Transfer-Encoding: chunked") + b"zz", b"400")],
+    ids=["head", "body"],
+)
+async def test_refusal_reaches_a_client_that_goes_on_sending(house: House, start: bytes, status: bytes) -> None:
+    """RFC 9112 9.6. A socket that is closed on bytes that are still to come resets the connection."""
+    reader, writer = await asyncio.open_connection(*house.server.address)
+    writer.write(start + CANARY * 1_000_000)
+    await writer.drain()
+
+    async with asyncio.timeout(WITHIN):
+        told = await reader.read()
+    writer.close()
+
+    assert (told.split(b" ")[1], told[-1:]) == (status, b"}")
 
 
 @both_loops

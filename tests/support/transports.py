@@ -30,6 +30,7 @@ class RecordingTransport(asyncio.Transport):
         super().__init__({"peername": peer, "socket": self.socket})
         self.written: list[bytes] = []  # one for each write
         self.ended = ""  # `close`, `abort` or `lost`, whichever came first
+        self.finished = False  # our side has ended, and the other need not have
         self.reading = True
         self._protocol = protocol
         self._pending = 0
@@ -97,6 +98,9 @@ class RecordingTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return bool(self.ended)
+
+    def write_eof(self) -> None:
+        self.finished = True
 
     def close(self) -> None:
         self._end("close")

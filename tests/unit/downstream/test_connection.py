@@ -216,7 +216,7 @@ async def test_rest_of_a_body_that_turns_out_to_be_broken_ends_the_connection(li
 
     await client.send(b"zz\r\n")
 
-    assert client.transport.ended == "close"
+    assert client.transport.finished
     assert client.transport.sent.count(b"HTTP/1.1 ") == 1
 
 
@@ -480,7 +480,45 @@ async def test_unreadable_head_is_refused_in_our_words_and_repeated_nowhere(
     assert SECRET not in client.transport.sent
     assert SECRET.decode() not in repr(listener.refused[0][0]) + str(listener.refused[0][0].__cause__)
     assert SECRET.decode() not in caplog.text
-    assert client.transport.ended == "close", "what follows such a head cannot be trusted"
+    assert client.transport.finished, "what follows such a head cannot be trusted"
+
+
+async def test_what_follows_a_head_that_is_refused_may_come_for_a_while(listener: Listener, clock: HandClock) -> None:
+    """RFC 9112 9.6. A socket that is closed with bytes unread in it sends a RST, and the client may never see the answer."""
+    client = await listener.connect()
+    await client.send(SECRET + b"\r\n\r\n")
+    answer = client.transport.sent
+
+    await client.send(GET + HALF)
+    await look(listener, clock, TIMEOUT)
+
+    assert client.transport.ended == ""
+    assert client.transport.sent == answer, "nothing can be written behind our own end"
+    assert listener.requests == []
+
+
+async def test_what_follows_a_head_that_is_refused_is_not_listened_to_for_ever(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "LINGERING", 0.0)
+    client = await listener.connect()
+
+    await client.send(SECRET + b"\r\n\r\n")
+
+    assert client.transport.finished
+    assert client.transport.ended == "close"
+
+
+async def test_head_that_is_refused_behind_an_answer_that_was_cut_changes_nothing_in_its_end(listener: Listener) -> None:
+    client, downstream = await listener.downstream()
+    client.transport.stall()
+    downstream.begin(200, ())
+    await client.send(SECRET + b"\r\n\r\n")
+
+    await listener.answer(downstream.cut())
+
+    assert client.transport.ended == "close"
+    assert not client.transport.finished
 
 
 async def test_fault_of_the_handler_is_answered_as_ours(listener: Listener, caplog: pytest.LogCaptureFixture) -> None:
@@ -534,7 +572,7 @@ async def test_whoever_reads_a_body_hears_that_its_framing_is_broken(listener: L
 
     assert len(heard) == 1
     assert client.transport.sent.count(b"HTTP/1.1 400") == 1, "the connection is of no use for another answer"
-    assert client.transport.ended == "close"
+    assert client.transport.finished
 
 
 async def test_rubbish_behind_a_whole_body_does_not_spoil_it(listener: Listener) -> None:
