@@ -152,6 +152,8 @@ class Stream:
         self._done = asyncio.get_running_loop().create_future()
         self.deadlines.settle()
         data = self.relay.release(now)
+        if length is not None:
+            self.relay.framing = Framing.OPAQUE  # nothing may be put into a body whose length is told
         self.progress.count(data)
         if self.downstream.committed:
             if data:

@@ -144,6 +144,22 @@ async def test_between_lines_of_ndjson_stands_a_space_and_within_a_line_nothing(
         assert response.end is End.CLEAN
 
 
+async def test_nothing_is_put_between_lines_whose_length_has_been_told() -> None:
+    """It would push as many bytes of the answer out of its length, into the next one on that connection."""
+    first, second = b'{"a": 1}\n', b'{"b": 2}\n'
+    head = [("Content-Type", "application/x-ndjson")]
+    async with Upstream() as upstream, open_house(quick(upstream.url)) as house, house.client() as client:
+        upstream.script(Reply(headers=head, body=[first, Gate("second"), second], framing="length"))
+
+        response = await ask(client)
+        await response.read_until(first)
+        await intervals_pass(house, upstream)
+        upstream.open("second")
+
+        assert (await response.read(), response.header("content-length")) == (first + second, str(len(first + second)))
+        assert not client.wire.inbox
+
+
 async def test_style_off_sends_nothing_but_commits_early_all_the_same() -> None:
     own = {"keepalive_style": "off", "commit_after": "100ms"}
     async with Upstream() as upstream, open_house(quick(upstream.url, of_model=own)) as house, house.client() as client:
