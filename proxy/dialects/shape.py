@@ -36,7 +36,7 @@ class Shape:
     @classmethod
     def of(cls, chunk: bytes) -> Shape | None:
         """Return the shape of *chunk*, a whole event block; None when it holds no text that could be told apart."""
-        hole = _HOLE.search(chunk)
+        hole = _HOLE.search(chunk) if chunk.endswith(b"\n") else None  # a CR may be half of a line's end
         text = _TEXT.match(chunk, hole.end()) if hole else None
         if hole is None or text is None:
             return None

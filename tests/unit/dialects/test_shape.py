@@ -173,6 +173,12 @@ def test_a_chunk_without_text_has_no_shape(block: bytes) -> None:
     assert Shape.of(block) is None
 
 
+@pytest.mark.parametrize("end", [b"\r\r", b"\n\r"], ids=repr)
+def test_a_chunk_that_ends_in_cr_has_no_shape(end: bytes) -> None:
+    """The LF may be still on its way, so that nothing may be put behind such a chunk as behind all that are alike."""
+    assert Shape.of(with_text("Hi").replace(b"\n\n", end)) is None
+
+
 @pytest.mark.parametrize("block", SEEN, ids=range(len(SEEN)))
 def test_whatever_fits_is_one_event_of_content_when_it_is_read(block: bytes) -> None:
     """The shortcut may never see something else than the reader does."""

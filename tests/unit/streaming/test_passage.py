@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -25,6 +26,7 @@ from tests.unit.dialects.recordings import DONE, STOP, Recording, delta
 from tests.unit.downstream.listening import Client, Listener
 
 EVENTS: Final = ((b"Content-Type", b"text/event-stream"),)
+LINE_END: Final = re.compile(rb"\r\n|\n")
 USAGE: Final = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\n'
 OBSERVERS: Final[dict[str, tuple[Callable[[], Observer], Sequence[Recording]]]] = {
     "chat": (lambda: ChatObserver(1), recordings.CHAT),
@@ -176,7 +178,8 @@ async def test_client_without_chunks_gets_none() -> None:
 @given(data=st.data())
 async def test_nobody_can_tell_whether_the_observer_was_shown_a_chunk(name: str, data: st.DataObject) -> None:
     make, recorded = OBSERVERS[name]
-    pieces = [block for recording in recorded for block, _ in recording.events if block]
+    line_end = data.draw(st.sampled_from([b"\n", b"\r\n", b"\r"]))
+    pieces = [LINE_END.sub(line_end, block) for recording in recorded for block, _ in recording.events if block]
     chosen = data.draw(st.lists(st.sampled_from(pieces), max_size=12))
     several = data.draw(st.lists(st.integers(1, 4), min_size=len(chosen), max_size=len(chosen)))
     cuts = data.draw(st.lists(st.integers(0, 10_000), max_size=2))
