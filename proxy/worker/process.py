@@ -58,6 +58,7 @@ class Worker:
         self._place = place
         self._tasks = tasks
         self._begun = asyncio.get_running_loop().create_future()
+        self._started = asyncio.Event()
         self.channel = Channel(self._handlers(), tasks)
 
     async def serve(self) -> None:
@@ -71,6 +72,7 @@ class Worker:
         left.add_done_callback(lambda _: server.stop(grace=False))
         try:
             await server.start()
+            self._started.set()
             settle()
             self.channel.tell("ready")
             self._tasks.spawn(self._push(), name="metrics for the supervisor")
@@ -107,6 +109,7 @@ class Worker:
             self._begun.set_result(None)
 
     async def _reload(self, facts: Facts) -> None:
+        await self._started.wait()  # the first settings are still being put in force: those that follow would come before them
         await self._server.put_in_force(unpack(facts["parcel"]))
         self._shares.give_all_back()
 

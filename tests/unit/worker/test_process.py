@@ -204,6 +204,19 @@ async def test_a_reload_is_in_force_before_it_is_answered_and_unused_slots_go_ba
         assert response.json()["subject"] == "anonymous"
 
 
+async def test_a_reload_that_comes_while_it_starts_is_in_force_when_it_serves() -> None:
+    """A worker that takes another's place gets what was in force when it was begun, and perhaps at once what is by now."""
+    async with office() as it:
+        it.channel.tell("settings", parcel=pack(settings(workers=2, upstreams={"demo": {"kind": "simulator"}})))
+
+        await it.channel.ask("reload", within=5, parcel=pack(settings(auth={"api_keys": []}, workers=2)))
+        async with it.client() as client:
+            response = await client.request("GET", "/auth/ping")
+            await response.read()
+
+        assert response.json()["subject"] == "anonymous"
+
+
 async def test_told_to_stop_it_lets_what_runs_come_to_its_end_and_tells_its_last_metrics(upstream: Upstream) -> None:
     upstream.script(stream(TOKEN, Gate("rest"), DONE))
     async with serving(upstream.url) as it, it.client() as client:
