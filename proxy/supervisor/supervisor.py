@@ -284,12 +284,14 @@ class Supervisor:
         self.leases.give_back(worker, facts["subject"], facts["count"])
 
     async def _end_elsewhere(self, worker: Worker, facts: Facts) -> int:
-        others = [each for each in self.workers.values() if each is not worker]
-        return sum(await _ask(others, "end", within=SCRAPE_WITHIN, **facts))
+        return sum(await _ask(self._others(worker), "end", within=SCRAPE_WITHIN, **facts))
 
     async def _departure_elsewhere(self, worker: Worker, facts: Facts) -> Any:
-        others = [each for each in self.workers.values() if each is not worker]
-        return next(iter(await _ask(others, "departure", within=SCRAPE_WITHIN, **facts)), None)
+        return next(iter(await _ask(self._others(worker), "departure", within=SCRAPE_WITHIN, **facts)), None)
+
+    def _others(self, worker: Worker) -> list[Worker]:
+        """Return the workers that may have streams which *worker* has not; one that only starts has none."""
+        return [each for each in self.workers.values() if each.ready and each is not worker]
 
     async def _keep_ticket(self, _worker: Worker, facts: Facts) -> bool:
         return await self.tickets.keep(facts["digest"], ticket_of(facts["ticket"]), facts["now"])

@@ -228,6 +228,16 @@ async def test_a_stream_is_looked_for_in_every_other_worker() -> None:
         assert await supervisor._end_elsewhere(supervisor.workers[0], {"subject": "ann", "request_id": "r"}) == 2
 
 
+async def test_a_worker_that_only_starts_is_not_asked_for_streams() -> None:
+    async with staffed(workers=3) as supervisor:
+        first, second, third = supervisor.workers.values()
+        third.ready = False
+
+        assert await supervisor._end_elsewhere(first, {"subject": "ann", "request_id": "r"}) == 1
+        assert await supervisor._departure_elsewhere(first, {"worker": third.pid}) is None
+        assert await supervisor._departure_elsewhere(first, {"worker": second.pid}) == {"state": "left"}
+
+
 async def test_a_test_stream_is_looked_for_in_every_other_worker() -> None:
     async with staffed(workers=3) as supervisor:
         first, _, third = supervisor.workers.values()
