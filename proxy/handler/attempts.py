@@ -91,7 +91,6 @@ class Attempts:
                     if decision.next is None:
                         return await self._give_up(failure, decision.gave_up or GiveUp.NOT_RETRYABLE)
                     self._stream.drop_attempt()
-                    self._leave()
                     await self._wait_for(decision, position)
                     position = decision.next
                 else:
@@ -100,6 +99,7 @@ class Attempts:
             if self._attempt is not None:
                 self._conclude("cancelled", Verdict.NOTHING)
             self._leave()
+            self._end_repeat()
 
     # ---- one attempt
 
@@ -252,16 +252,16 @@ class Attempts:
         self._conclude(
             failure.reason if isinstance(failure, UpstreamRefused) else failure.code, verdict_of(failure), failure.retry_after
         )
+        self._end_repeat()
         if not isinstance(failure, Untranslatable):
             self._untold = failure
         if not isinstance(failure, UpstreamError | Untranslatable):
             return Decision(gave_up=GiveUp.NOT_RETRYABLE)
-        backends = self._runtime.backends
         return self._runtime.policy.decide(
             failure,
             Situation(
                 position=position,
-                budget_free=tuple(backends[target.upstream].budget.free for target in self._targets),
+                budget_free=tuple(self._runtime.backends[target.upstream].budget.free for target in self._targets),
                 now=now,
                 deadline=self._stream.deadlines.answer_until,
                 commit_at=self._stream.commit_at,
@@ -272,16 +272,15 @@ class Attempts:
         )
 
     async def _wait_for(self, decision: Decision, position: Position) -> None:
-        exchange = self._call.exchange
-        exchange.retries.append((exchange.upstream, decision.reason))
+        self._call.exchange.retries.append((self._call.exchange.upstream, decision.reason))
         assert decision.next is not None
         if decision.next.repeats > position.repeats:
             self._repeating = self._runtime.backends[self._targets[decision.next.target].upstream]
-            self._repeating.budget.take()
+            self._repeating.budget.take()  # free, as long as the failed attempt is counted with which that was decided
+        self._leave()
         if decision.wait > 0:
-            loop = asyncio.get_running_loop()
-            over: asyncio.Future[None] = loop.create_future()
-            timer = loop.call_later(decision.wait, lambda: None if over.done() else over.set_result(None))
+            over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            timer = over.get_loop().call_later(decision.wait, lambda: None if over.done() else over.set_result(None))
             try:
                 await self._stream.wait(over, Phase.BACKOFF)
             finally:
@@ -292,8 +291,7 @@ class Attempts:
         if isinstance(failure, Untranslatable) and self._untold is not None:
             failure = self._untold
         call = self._call
-        call.exchange.code = failure.code
-        call.exchange.detail = failure.detail
+        call.exchange.code, call.exchange.detail = failure.code, failure.detail
         if self._runtime.policy.should_tell_client_not_to_retry(failure, why):
             call.response_headers.append(_SHOULD_NOT_RETRY)
         if isinstance(failure, UpstreamErrorEvent) and self._stream.upstream is not None:
@@ -390,10 +388,13 @@ class Attempts:
             self._runtime.health.report(permit, verdict, now, retry_after)
 
     def _leave(self) -> None:
-        """Give back what the current attempt holds of its upstream's budget."""
+        """Count the current attempt's end at its upstream."""
         backend, self._backend = self._backend, None
         if backend is not None:
             backend.budget.leave()
+
+    def _end_repeat(self) -> None:
+        """Give back the place that a repeat has, or waits with."""
         repeating, self._repeating = self._repeating, None
         if repeating is not None:
             repeating.budget.give_back()

@@ -501,3 +501,30 @@ async def test_budget_bounds_how_many_requests_repeat_at_a_time_and_is_given_bac
         assert (without_a_place.status, without_a_place.header("x-should-retry")) == (500, "false")
         assert (repeated.status, with_a_place.status) == (200, 200)
         assert [len(attempts(record)) for record in await house.records(3)] == [1, 2, 2]
+
+
+async def test_a_place_in_the_budget_is_taken_before_the_failed_attempt_leaves_and_given_back_once(pair: Pair) -> None:
+    """Its share of the active ones has decided; and a place that is given back but was never taken would be one more for good."""
+    a, _ = pair
+    a.script(stream(TOKEN, Gate("rest"), DONE), FAILED, GOOD, FAILED)
+    configured = quick(a.url, retry={"budget_floor": 0, "budget_ratio": 0.5})
+    async with open_house(configured) as house, house.client() as client:
+        other = await client.request("POST", CHAT, BEARER, chat())
+        await other.read_until(TOKEN)
+
+        one_of_two = await ask(house)
+        a.open("rest")
+        await other.read()
+        alone = await ask(house)
+
+        assert (one_of_two.status, alone.status) == (200, 500)
+        assert [len(attempts(record)) for record in await house.records(3)] == [2, 1, 1]
+
+
+async def test_a_request_that_repeats_and_fails_may_repeat_again_in_the_place_that_it_had(pair: Pair) -> None:
+    a, _ = pair
+    a.script(FAILED, FAILED, GOOD)
+    async with open_house(quick(a.url, retry={"budget_floor": 1, "budget_ratio": 0})) as house:
+        response = await ask(house)
+
+        assert response.status == 200
