@@ -221,7 +221,7 @@ class Server:
         self._closers.clear()
         await self._tasks.close()
         if hasattr(self, "_current"):
-            await self._current.runtime.close()
+            await self._current.close()
         for simulator in self._simulators.values():
             await simulator.close()
         self._simulators.clear()
@@ -288,7 +288,7 @@ class Server:
     def _each_period(self, now: float) -> None:
         limits = self.settings.limits
         self._public.expire_heads(now, limits.header_timeout)
-        self._current.runtime.sweep(now)
+        self._current.sweep(now)
 
     async def _end_streams(self) -> None:
         """End what is still there: told in the stream where that is possible, and never as if it were finished."""

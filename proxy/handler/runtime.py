@@ -113,6 +113,12 @@ class Current:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
+        self._old: set[Runtime] = set()
+
+    @property
+    def all(self) -> tuple[Runtime, ...]:
+        """The runtime in force, then those that are still in use."""
+        return (self.runtime, *self._old)
 
     def enter(self) -> Runtime:
         """Return the runtime in force, for one request; it stays usable until `leave`."""
@@ -130,7 +136,19 @@ class Current:
     async def swap(self, runtime: Runtime) -> None:
         """Put *runtime* in force, then wait until nobody uses the old one and close it."""
         old, self.runtime = self.runtime, runtime
+        self._old.add(old)
         if old.uses.count:
             old.uses.over = asyncio.Event()
             await old.uses.over.wait()
         await old.close()
+        self._old.remove(old)
+
+    def sweep(self, now: float) -> None:
+        """Do what is due by the clock, also for requests that go on under an older configuration. Called by the ticker."""
+        for runtime in self.all:
+            runtime.sweep(now)
+
+    async def close(self) -> None:
+        """Close all of them; nothing may be in flight any more."""
+        for runtime in self.all:
+            await runtime.close()

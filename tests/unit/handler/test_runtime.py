@@ -180,6 +180,46 @@ async def test_several_swaps_each_wait_for_their_own_requests(tasks: Tasks) -> N
     await asyncio.wait_for(one, 1)
 
 
+async def test_connections_of_an_old_runtime_are_swept_as_long_as_it_is_in_use(tasks: Tasks) -> None:
+    """One long stream would else keep all of them open for hours: nobody asks for them any more."""
+    async with Upstream() as upstream:
+        old = runtime(settings(upstream.url))
+        await pooled(old, upstream)
+        current = Current(old)
+        current.enter()
+        swap = tasks.spawn(current.swap(runtime()), name="swap")
+        await turns()
+
+        current.sweep(asyncio.get_running_loop().time() + 60)
+
+        await upstream.closed()
+        assert not swap.done()
+
+
+async def test_closing_ends_what_an_old_runtime_holds_too(tasks: Tasks) -> None:
+    async with Upstream() as upstream:
+        old = runtime(settings(upstream.url))
+        await pooled(old, upstream)
+        current = Current(old)
+        current.enter()
+        tasks.spawn(current.swap(runtime()), name="swap")
+        await turns()
+
+        await tasks.close()
+        await current.close()
+
+        await upstream.closed()
+
+
+async def test_an_old_runtime_that_is_closed_is_swept_no_more() -> None:
+    old, new = runtime(), runtime()
+    current = Current(old)
+
+    await current.swap(new)
+
+    assert current.all == (new,)
+
+
 async def test_closing_ends_connections_in_use_too() -> None:
     async with Upstream() as upstream:
         upstream.script(stream(Hang()))
