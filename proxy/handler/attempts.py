@@ -65,7 +65,7 @@ class Attempts:
     # The defaults stand on the class: most requests need one attempt, and it answers.
     _back: Back | None = None  # translates the current attempt's answer from another API
     _events_back: Back | None = None  # the same, or what changes the events of the client's own API
-    _untold: ProxyError | None = None  # the last failure that was not a matter of translation
+    _untold: ProxyError | None = None  # the last failure of a target that was asked
     _refused: Refused | None = None
     _whole: bytes | None = None  # the whole body, where it came with its head
     _attempt: Attempt | None = None
@@ -253,7 +253,7 @@ class Attempts:
             failure.reason if isinstance(failure, UpstreamRefused) else failure.code, verdict_of(failure), failure.retry_after
         )
         self._end_repeat()
-        if not isinstance(failure, Untranslatable):
+        if not isinstance(failure, Untranslatable | UpstreamBusy):
             self._untold = failure
         if not isinstance(failure, UpstreamError | Untranslatable):
             return Decision(gave_up=GiveUp.NOT_RETRYABLE)
@@ -288,7 +288,7 @@ class Attempts:
 
     async def _give_up(self, failure: ProxyError, why: GiveUp) -> Sent:
         """Pass on what the last attempt came to; but what an upstream said counts more than that another cannot be asked."""
-        if isinstance(failure, Untranslatable) and self._untold is not None:
+        if isinstance(failure, Untranslatable | UpstreamBusy) and self._untold is not None:
             failure = self._untold
         call = self._call
         call.exchange.code, call.exchange.detail = failure.code, failure.detail

@@ -365,6 +365,20 @@ async def test_open_circuit_is_left_out_without_a_dial_while_another_target_is_l
         assert not first.connections
 
 
+async def test_what_an_upstream_said_is_passed_on_although_the_next_one_could_not_be_asked(
+    first: Upstream, second: Upstream
+) -> None:
+    first.script(answer(BUSY, 429, headers=[("Retry-After", "40")]))
+    built = over(first, second, circuit={"failures": 1})
+    await _break(built, "b")
+    async with trying(built) as it:
+        await it.answer(A, B)
+
+        assert it.results == [("a", "rate_limited"), ("b", UpstreamBusy.code)]
+        assert it.it.sent.startswith(b"HTTP/1.1 429 ")
+        assert b"\r\nRetry-After: 40\r\n" in it.it.sent
+
+
 async def test_open_circuit_of_the_only_target_does_not_keep_anyone_out(first: Upstream) -> None:
     first.script(GOOD)
     built = over(first, circuit={"failures": 1})
