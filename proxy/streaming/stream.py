@@ -288,15 +288,17 @@ class Stream:
         if now >= self.deadlines.expires:
             self.fail(Expired())
         elif self._passage is not None and relay.ended and now - self.deadlines.byte_at > AFTER_END:
-            self._end = BodyEnd.COMPLETE
-            self._finish(BodyEnd.COMPLETE)
+            self.upstream_end(BodyEnd.COMPLETE)
         elif self._paused_at is None:
             missed = self.deadlines.missed(now, has_content=self.progress.first_token is not None, live=self._passage is not None)
             if missed is not None:
                 self.fail(missed)
 
     def fail(self, error: ProxyError) -> None:
-        """End the answer with *error*, or the attempt, where it can still be replaced."""
+        """End the answer with *error*, or the attempt, where it can still be replaced. What has had its last event is finished."""
+        if self._passage is not None and self.relay.ended and not isinstance(error, ClientStalled):
+            self.upstream_end(BodyEnd.COMPLETE)
+            return
         self.failure = self.failure or error
         waker: asyncio.Future[Any] | None = self._done if self._done is not None else self._waiting
         if waker is not None and not waker.done():

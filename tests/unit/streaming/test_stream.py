@@ -485,6 +485,32 @@ async def test_upstream_may_linger_a_little_behind_its_last_event(house: Rooms) 
     assert joined.body == TOKEN + DONE + COMMENT
 
 
+@pytest.mark.parametrize("error", [Drained(), Expired(), UpstreamStalled()], ids=lambda error: error.code)
+async def test_what_would_end_an_answer_finishes_one_that_has_come_to_its_last_event(house: Rooms, error: ProxyError) -> None:
+    """Nothing of it is missing, and an error behind the last event would say that something is."""
+    joined = await house.join()
+    running = await joined.live(TOKEN, DONE)
+
+    joined.stream.fail(error)
+    await running
+
+    assert joined.stream.ended_clean
+    assert joined.stream.failure is None
+
+
+async def test_client_that_does_not_take_the_last_event_is_given_up_all_the_same(house: Rooms) -> None:
+    joined = await house.join(clocks(write_stall=1))
+    running = await joined.live(TOKEN)
+    await joined.tick()
+    joined.client.stall()
+    joined.upstream.body(DONE)
+
+    await joined.tick(1)
+
+    with pytest.raises(ClientStalled):
+        await running
+
+
 async def test_clean_end_behind_the_last_event_ends_at_once(house: Rooms) -> None:
     joined = await house.join()
     running = await joined.live(TOKEN, DONE)
