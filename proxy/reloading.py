@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from proxy.metrics import Metrics
 from proxy.process import url
 from proxy.settings import Address, Settings, SettingsError
+
+AT_START: Final = (
+    "listen",
+    "admin",
+    "workers",
+    "log",
+    "usage",
+)  # sections that are looked at when a process starts, and never again
 
 log = logging.getLogger("proxy.reloading")
 
@@ -36,8 +45,8 @@ class Reloading:
             if settings.exposed_at(listening):  # the file may name another address, but this is the one that is listened on
                 where = url(listening.host, listening.port)
                 return self._refused([f"auth: it has no credentials, and {where} can be reached from elsewhere"])
-            if (settings.listen, settings.admin, settings.workers) != (now.listen, now.admin, now.workers):
-                log.warning("listen, admin.listen and workers take effect after a restart only")
+            if waiting := _waiting_for_restart(now, settings):
+                log.warning("some of what has changed takes effect after a restart only", extra={"settings": waiting})
             await self._put_in_force(settings)
             self._metrics.config_reloaded(success=True)
             log.info("configuration reloaded", extra={"source": settings.source})
@@ -47,3 +56,11 @@ class Reloading:
         self._metrics.config_reloaded(success=False)
         log.error("configuration not reloaded, the old one stays in force", extra={"problems": problems})
         return False
+
+
+def _waiting_for_restart(now: Settings, then: Settings) -> list[str]:
+    """Return what differs between two configurations and is not put in force by a reload."""
+    waiting = [section for section in AT_START if getattr(now, section) != getattr(then, section)]
+    if now.limits.keepalive_timeout != then.limits.keepalive_timeout:
+        waiting.append("limits.keepalive_timeout")
+    return waiting

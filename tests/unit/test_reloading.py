@@ -67,12 +67,31 @@ async def test_an_open_door_is_refused_where_others_can_reach_it(listening: Addr
     assert reader.in_force == [OPEN] * done
 
 
-@pytest.mark.parametrize("change", [{"workers": 3}, {"listen": "127.0.0.1:1"}, {"admin": {"listen": "127.0.0.1:1"}}])
-async def test_what_waits_for_a_restart_is_told(change: dict[str, object], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("change", "waiting"),
+    [
+        ({"workers": 3}, ["workers"]),
+        ({"listen": "127.0.0.1:1"}, ["listen"]),
+        ({"admin": {"listen": "127.0.0.1:1"}}, ["admin"]),
+        ({"log": {"level": "debug"}}, ["log"]),
+        ({"usage": {"store": "sqlite:///usage.db"}, "workers": 3}, ["workers", "usage"]),
+        ({"limits": {"keepalive_timeout": "5s"}}, ["limits.keepalive_timeout"]),
+    ],
+)
+async def test_what_waits_for_a_restart_is_told_by_name(
+    change: dict[str, object], waiting: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     reader = Reader(settings(**change))
 
     assert await reader.reloading.reload(settings(), HERE)
-    assert "after a restart only" in caplog.text
+    assert [vars(record)["settings"] for record in caplog.records if record.levelname == "WARNING"] == [waiting]
+
+
+async def test_nothing_waits_where_nothing_of_that_has_changed(caplog: pytest.LogCaptureFixture) -> None:
+    reader = Reader(settings(limits={"streams": 3}, streaming={"commit_after": "1s"}))
+
+    assert await reader.reloading.reload(settings(), HERE)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 async def test_without_a_reader_nothing_is_reloaded() -> None:
