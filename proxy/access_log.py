@@ -62,7 +62,7 @@ def _level(outcome: Outcome) -> str:
 def _fields(exchange: Exchange, ended: float, known: tuple[str, str], time: str) -> dict[str, Any]:
     """Return the line's fields: what every line has, then what this one has to say besides."""
     started = exchange.started
-    overhead = (ended if exchange.committed is None else exchange.committed) - started - exchange.upstream_wait
+    overhead = (ended if exchange.committed is None else exchange.committed) - started - exchange.waited
     fields: dict[str, Any] = {
         "time": time,
         "level": known[0],

@@ -174,7 +174,7 @@ class Exchange:
         self.progress = Progress()
         self.outcome: Outcome | None = None
         self.committed: float | None = None
-        self.upstream_wait = 0.0  # part of the time until commit that was spent waiting for upstreams
+        self.waited = 0.0  # part of the time until commit that was spent waiting for others: the request's body, upstreams
         self.backpressure_seconds = 0.0
         self.client_gone_at: float | None = None
         self.attempts: list[Attempt] = []

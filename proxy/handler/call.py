@@ -106,6 +106,7 @@ class Call:
         if self.take_body(limits, bodies):
             return
         self._continue()
+        began = time.monotonic()
         try:
             async with asyncio.timeout(limits.body_timeout):
                 self.body = await self._collect(limits.body)
@@ -114,6 +115,8 @@ class Call:
         except BadRequest:
             self.downstream.closing = True  # nobody knows where such a body ends
             raise
+        finally:
+            self.exchange.waited += time.monotonic() - began
         self._took_body()
 
     def take_body(self, limits: Limits, bodies: Bodies) -> bool:

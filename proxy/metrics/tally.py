@@ -44,7 +44,7 @@ class Tally:
         """Note a request that has *ended*."""
         started = exchange.started
         begun = ended if exchange.committed is None else exchange.committed
-        overhead = begun - started - exchange.upstream_wait
+        overhead = begun - started - exchange.waited
         self.durations.append(ended - started)
         self.overheads.append(overhead if overhead > 0 else 0.0)
         if exchange.progress.first_token is not None:

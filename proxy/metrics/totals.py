@@ -41,7 +41,7 @@ class RequestTotals:
         )
         self.overhead = Histogram(
             "llm_proxy_overhead_seconds",
-            "The proxy's own time until the answer began, waiting for upstreams excluded.",
+            "The proxy's own time until the answer began, waiting for request bodies and upstreams excluded.",
             ("route",),
             bounds=OWN_TIME_BUCKETS,
         )

@@ -121,7 +121,7 @@ class Stream:
         exchange = self.exchange
         until = self._clock() if exchange.committed is None else exchange.committed
         if until > began:
-            exchange.upstream_wait += until - began
+            exchange.waited += until - began
 
     async def first_event(self, upstream: UpstreamStream, observer: Observer, framing: Framing, back: Back | None = None) -> None:
         """Take *upstream* over and return when its first event is complete: the response may be committed.

@@ -12,6 +12,7 @@ from proxy.errors import BadRequest, BodiesFull, BodyTimeout, BodyTooLarge
 from proxy.handler.call import CONTINUE, Bodies
 from proxy.settings import Limits
 from proxy.tasks import Tasks
+from tests.support.handclock import HandClock
 from tests.support.http1 import chunk
 from tests.support.transports import turns
 from tests.unit.handler.calling import Asked, calls
@@ -102,6 +103,26 @@ async def test_body_is_waited_for_to_its_last_byte(ask: Ask, tasks: Tasks, lengt
 
     assert not early
     assert it.call.body == b"hello"
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["it comes", "it is given up"])
+async def test_time_that_a_client_takes_for_its_body_is_not_our_own(
+    ask: Ask, tasks: Tasks, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    clock = HandClock()
+    clock.install(monkeypatch, "proxy.handler.call")
+    it = await ask(sized(5, b"he"))
+    reading = tasks.spawn(it.call.read_body(LIMITS, Bodies(ROOMY)), name="read")
+    await turns()
+
+    clock.move(4)
+    if whole:
+        await it.client.send(b"llo")
+    else:
+        reading.cancel()
+    await asyncio.wait((reading,))
+
+    assert it.call.exchange.waited == 4
 
 
 async def test_request_without_a_body_takes_nothing(ask: Ask) -> None:

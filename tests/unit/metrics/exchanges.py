@@ -35,7 +35,7 @@ def streaming(route: str = "chat") -> Exchange:
     exchange.phase = Phase.STREAMING
     exchange.status = 200
     exchange.committed = 1000.5
-    exchange.upstream_wait = 0.5 - 1 / 512
+    exchange.waited = 0.5 - 1 / 512
     for moment in (1000.5, 1000.515625, 1002.515625):
         exchange.progress.content(moment)
     exchange.progress.chunks = 3
@@ -70,7 +70,7 @@ def whole_answer(route: str = "chat") -> Exchange:
     exchange.progress.content(1000.75)
     exchange.progress.chunks = 1
     exchange.progress.bytes_out = 300
-    exchange.silence_seconds = exchange.upstream_wait = 0.75
+    exchange.silence_seconds = exchange.waited = 0.75
     exchange.usage = Usage(tokens_in=12, tokens_out=3)
     exchange.close(Outcome.COMPLETED, 1001.0)
     return exchange
@@ -95,6 +95,6 @@ def left(phase: Phase = Phase.FIRST_TOKEN) -> Exchange:
     exchange.phase = phase
     exchange.client_gone_at = 1004.0
     exchange.upstream_closed_at = 1004 + 1 / 512
-    exchange.upstream_wait = 4.0
+    exchange.waited = 4.0
     exchange.close(Outcome.CLIENT_GONE, 1004.25)
     return exchange

@@ -72,7 +72,7 @@ def test_own_time_of_a_refusal_is_all_of_it() -> None:
 
 def test_own_time_is_never_negative() -> None:
     exchange = admitted()
-    exchange.upstream_wait = 9.0
+    exchange.waited = 9.0
     exchange.close(Outcome.COMPLETED, STARTED + 1)
 
     totals = requests(exchange)

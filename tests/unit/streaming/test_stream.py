@@ -1375,7 +1375,7 @@ async def test_waiting_for_upstreams_is_everything_between_dial_and_first_event(
     joined.clock.move(32)
     joined.upstream.body(TOKEN)
 
-    assert joined.exchange.upstream_wait == 2 + 4 + 8
+    assert joined.exchange.waited == 2 + 4 + 8
 
 
 async def test_waiting_behind_the_commit_is_not_counted_as_waiting_before_it(house: Rooms) -> None:
@@ -1390,7 +1390,7 @@ async def test_waiting_behind_the_commit_is_not_counted_as_waiting_before_it(hou
     joined.upstream.body(TOKEN)
     await turns()
 
-    assert joined.exchange.upstream_wait == 5
+    assert joined.exchange.waited == 5
 
 
 async def test_silence_is_the_time_from_routing_to_the_end_that_is_not_the_clients(house: Rooms) -> None:
