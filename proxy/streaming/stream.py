@@ -80,7 +80,8 @@ class Stream:
         if self._relay is None:
             plan = self._plan
             self._relay = Relay(plan.keepalive, plan.framing, plan.clocks.interval - self._leniency, self.deadlines.started)
-        self._look()
+        if self._passage is not None:
+            self._passage.look()
         return self._relay
 
     @property
@@ -309,7 +310,8 @@ class Stream:
     def account(self, now: float) -> None:
         """Bring phase, last bytes and the sums of waiting (whose fault it was, the client's or the upstream's) up to *now*."""
         exchange = self.exchange
-        self._look()
+        if self._passage is not None:
+            self._passage.look()
         self.deadlines.catch_up(self.progress)
         if self.progress.first_token is not None:
             exchange.phase = _STREAMING
@@ -322,10 +324,6 @@ class Stream:
         exchange.silence_seconds = silence if silence > 0 else 0.0
 
     # ---- helpers
-
-    def _look(self) -> None:
-        if self._passage is not None:
-            self._passage.look()
 
     def _forgive(self) -> None:
         """Forget the deadline that an attempt has missed: it did not end the answer."""
