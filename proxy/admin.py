@@ -16,6 +16,7 @@ import orjson
 from aiohttp import web
 
 from proxy.metrics import CONTENT_TYPE, Metrics
+from proxy.process import listen
 from proxy.settings import Address
 
 log = logging.getLogger("proxy.admin")
@@ -70,7 +71,7 @@ class AdminListener:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._address.host, self._address.port).start()
+        await web.SockSite(self._runner, listen(self._address, setting="admin.listen")).start()
         return str(Address(self._address.host, self._runner.addresses[0][1]))
 
     async def close(self) -> None:

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(name: str, run: Command, purpose: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
+        added = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         added.set_defaults(run=run)
         return added
 
@@ -221,8 +221,9 @@ def _token(arguments: argparse.Namespace) -> int:
         return WRONG_USE
     try:
         ttl = _lifetime(arguments.ttl)
+        _check_subject(arguments.sub)
     except ValueError as exc:
-        return _refuse(f"--ttl: {exc}")
+        return _refuse(str(exc))
     issuer = _issuer(settings, arguments.issuer)
     if issuer is None:
         named = f"named {arguments.issuer} " if arguments.issuer else ""
@@ -239,10 +240,20 @@ def _lifetime(text: str) -> int:
     from proxy.auth.issuer import MAX_LIFETIME
     from proxy.settings.values import duration
 
-    seconds = int(duration(text))
+    try:
+        seconds = int(duration(text))
+    except ValueError as exc:
+        raise ValueError(f"--ttl: {exc}") from None
     if not 0 < seconds <= MAX_LIFETIME:
-        raise ValueError("expected between 1s and 24h: the proxy refuses tokens that live longer")
+        raise ValueError("--ttl: expected between 1s and 24h: the proxy refuses tokens that live longer")
     return seconds
+
+
+def _check_subject(text: str) -> None:
+    from proxy.auth.issuer import MAX_SUBJECT, is_subject
+
+    if not is_subject(text):
+        raise ValueError(f"--sub: expected 1 to {MAX_SUBJECT} printable characters: the proxy refuses any other subject")
 
 
 def _issuer(settings: Settings, name: str | None) -> JwtIssuer | None:
@@ -276,8 +287,8 @@ def _healthcheck(arguments: argparse.Namespace) -> int:
     if arguments.url:
         try:
             return _ask(Origin.parse(arguments.url))
-        except ValueError as exc:
-            return _refuse(f"--url: {exc}")
+        except ValueError:
+            return _refuse("--url: expected the admin listener's URL, for example http://127.0.0.1:9090")
     settings = _settings(arguments.config)
     if settings is None:
         return WRONG_USE
@@ -296,7 +307,7 @@ def _ask(origin: Origin) -> int:
         connection.request("GET", f"{origin.path}/readyz")
         status = connection.getresponse().status
     except (OSError, HTTPException) as exc:
-        return _fail(f"{origin} does not answer: {exc}")
+        return _fail(f"{origin} does not answer: {getattr(exc, 'strerror', None) or exc}")
     finally:
         connection.close()
     return GOOD if status == 200 else _fail(f"{origin} is not ready: status {status}")

@@ -41,8 +41,11 @@ def listen_shared(address: Address, count: int) -> list[socket.socket]:
             return listeners
 
 
-def listen(address: Address, *, shared: bool = False) -> socket.socket:
-    """Return a bound socket, for a *shared* port if all of its sockets are. Raises OSError whose text names the address."""
+def listen(address: Address, *, setting: str = "listen", shared: bool = False) -> socket.socket:
+    """Return a bound socket, for a *shared* port if all of its sockets are.
+
+    Raises OSError whose text names the address, and the *setting* that chooses another.
+    """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -53,7 +56,9 @@ def listen(address: Address, *, shared: bool = False) -> socket.socket:
         listener.bind((address.host, address.port))
     except OSError as exc:
         listener.close()
-        raise OSError(exc.errno, f"{url(address.host, address.port)}: {exc.strerror}") from exc
+        variable = f"LLM_PROXY_{setting.upper().replace('.', '__')}"
+        where = url(address.host, address.port)
+        raise OSError(exc.errno, f"{where}: {exc.strerror}; {setting} or {variable} chooses another address") from exc
     return listener
 
 

@@ -125,7 +125,7 @@ def _time(claims: dict[str, Any], name: str) -> float | None:
 
 def _subject(claims: dict[str, Any]) -> str:
     subject: str = claims["sub"]
-    if not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
+    if not is_subject(subject):
         raise Unauthenticated(Reason.BAD_CLAIM, "sub is empty, too long or not printable")
     return subject
 
@@ -135,3 +135,8 @@ def _reason(error: jwt.PyJWTError) -> Reason:
         if isinstance(error, kind):
             return reason
     return Reason.MALFORMED_TOKEN
+
+
+def is_subject(text: str) -> bool:
+    """Tell whether *text* may name who a token speaks for."""
+    return 0 < len(text) <= MAX_SUBJECT and text.isprintable()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -174,6 +175,8 @@ def _store(secret: SecretStr) -> SecretStr:
     sqlite = parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1
     if not sqlite and not (parts.scheme == "postgresql" and parts.netloc):
         raise ValueError("expected sqlite:///data/usage.db or postgresql://user:password@host/db")
+    if not sqlite and find_spec("asyncpg") is None:
+        raise ValueError("PostgreSQL needs a driver that is not installed: pip install 'llm-stream-proxy[postgres]'")
     return secret
 
 

@@ -133,9 +133,17 @@ def _root(name: str, text: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         reason = ", ".join(filter(None, (exc.context, exc.problem)))
+        if _begins_with_tab(text, mark):
+            reason = "a tab cannot indent: write spaces"
         raise SettingsError([Problem(_at(name, mark), "", f"this is not valid YAML: {reason}")]) from None
     except yaml.YAMLError:
         raise SettingsError([Problem(f"{name}:1:1", "", "this is not valid YAML: the file holds a control character")]) from None
+
+
+def _begins_with_tab(text: str, mark: Any) -> bool:
+    lines = text.split("\n")
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    return "\t" in line[: len(line) - len(line.lstrip())]
 
 
 def _check_depth(name: str, text: str) -> None:

@@ -30,7 +30,7 @@ def run(address: Address) -> int:
     try:
         asyncio.run(_serve(address))
     except OSError as exc:
-        print(f"Cannot listen on {address.host}:{address.port}: {exc.strerror}", file=sys.stderr)
+        print(f"llm-proxy: cannot listen: {exc.strerror}; --listen chooses another address", file=sys.stderr)
         return 1
     return 0
 

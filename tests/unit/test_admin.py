@@ -160,7 +160,9 @@ async def test_an_address_in_use_is_an_error_at_the_start(house: House) -> None:
     port = int(house.url.rpartition(":")[2])
     second = AdminListener(Address("127.0.0.1", port), Metrics(), Views(ready=str, upstreams=list, streams=list, config=dict))
 
-    with pytest.raises(OSError, match="address already in use"):
+    with pytest.raises(
+        OSError, match=r"Address already in use; admin\.listen or LLM_PROXY_ADMIN__LISTEN chooses another address"
+    ):
         await second.start()
 
     await second.close()

@@ -155,16 +155,18 @@ def test_an_address_that_is_taken_ends_the_start_with_1_and_one_clear_line(
 
     (line,) = capfd.readouterr().err.splitlines()
     assert code == 1
-    assert line.startswith("llm-proxy: cannot listen: ")
-    assert str(port) in line
-    assert "in use" in line.lower()
+    setting, variable = ("listen", "LLM_PROXY_LISTEN") if key == "listen" else ("admin.listen", "LLM_PROXY_ADMIN__LISTEN")
+    assert line == (
+        f"llm-proxy: cannot listen: http://{address}: Address already in use; {setting} or {variable} chooses another address"
+    )
 
 
 def test_an_address_of_another_machine_ends_the_start_with_1(capfd: pytest.CaptureFixture[str]) -> None:
     code = run(lambda: settings(listen="192.0.2.1:8080"))
 
     assert code == 1
-    assert capfd.readouterr().err == "llm-proxy: cannot listen: http://192.0.2.1:8080: Cannot assign requested address\n"
+    told = capfd.readouterr().err
+    assert told.startswith("llm-proxy: cannot listen: http://192.0.2.1:8080: Cannot assign requested address; listen or ")
 
 
 def test_settings_that_cannot_be_read_are_the_caller_s_to_tell() -> None:

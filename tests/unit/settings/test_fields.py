@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from ipaddress import ip_network
 from typing import Any
 
@@ -207,6 +208,12 @@ def test_header_values_are_masked() -> None:
 @pytest.mark.parametrize("value", ["sqlite:///data/usage.db", "sqlite:////var/usage.db", "postgresql://u:p@h/db"])
 def test_a_store_is_sqlite_or_postgresql(value: str) -> None:
     assert read(fields.Store, value).get_secret_value() == value
+
+
+def test_a_store_whose_driver_is_missing_is_refused_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+
+    assert "pip install 'llm-stream-proxy[postgres]'" in refusal(fields.Store, "postgresql://u:p@h/db")
 
 
 @pytest.mark.parametrize("value", ["mysql://root:hunter2@h/db", "sqlite://data/x.db", "sqlite:///", "postgresql:///db", ""])

@@ -127,6 +127,11 @@ def test_broken_yaml_is_reported_alone_with_its_place(text: str, place: str) -> 
     assert refusal(text).startswith(f"{place}: this is not valid YAML: ")
 
 
+@pytest.mark.parametrize(("text", "place"), [("a:\n\tb: c", "c.yaml:2:1"), ("a:\r\n  b: 1\r\n\tc: d\r\n", "c.yaml:3:1")])
+def test_a_line_that_is_indented_by_a_tab_is_told_to_use_spaces(text: str, place: str) -> None:
+    assert refusal(text) == f"{place}: this is not valid YAML: a tab cannot indent: write spaces"
+
+
 def test_a_control_character_is_refused() -> None:
     assert refusal("a: \x01") == "c.yaml:1:1: this is not valid YAML: the file holds a control character"
 

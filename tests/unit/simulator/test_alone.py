@@ -47,5 +47,6 @@ def test_port_in_use_is_told_in_one_line_and_fails() -> None:
 
     assert process.returncode == 1
     assert output == ""
-    assert errors.startswith("Cannot listen on 127.0.0.1:")
+    assert errors.startswith("llm-proxy: cannot listen: ")
+    assert errors.endswith("address already in use; --listen chooses another address\n")
     assert errors.count("\n") == 1
