@@ -133,7 +133,8 @@ async def test_p20_long_retry_after_of_every_target_is_passed_on_without_a_wait(
     a, b = pair
     for upstream in pair:
         upstream.script(limited(Retry_After="7"))
-    async with open_house(quick(a.url, b.url, retry={"attempts": most})) as house:
+    near = {"first_token_timeout": "5s", "response_timeout": "5s"}
+    async with open_house(quick(a.url, b.url, streaming=near, retry={"attempts": most})) as house:
         took, response = await timed_ask(house, chat(stream=streamed))
 
         assert took < 1

@@ -6,12 +6,10 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from proxy.settings import Settings
 from proxy.upstream import BedrockSigner
 from tests.integration.asking import attempts
 from tests.support.answers import only_record, until
@@ -33,12 +31,11 @@ from tests.support.bedrock import (
     signer_of,
 )
 from tests.support.client import Response
-from tests.support.house import CHAT, KEY, House, chat, open_house, settings
+from tests.support.house import CHAT, FAR, KEY, House, chat, open_house, settings
 from tests.support.upstream import DONE, Gate, Hang, Upstream, answer, verbatim
 
-# of an upstream that leaves everything to the SDK, which may take its time on a busy machine
-SIGNED = {"api_key": "", "region": None, "connect_timeout": "20s"}
-LONG = {"attempt_timeout": "20s", "first_token_timeout": "20s", "response_timeout": "20s"}
+# of an upstream that leaves everything to the SDK
+SIGNED = {"api_key": "", "region": None}
 TELLTALES = (SECRET, TOKEN, KEY, "bedrock-api-key")
 
 
@@ -58,11 +55,6 @@ async def service() -> AsyncIterator[Upstream]:
     """Whoever supplies credentials."""
     async with Upstream() as running:
         yield running
-
-
-def patient(*urls: str, **changes: Any) -> Settings:
-    """Return settings under which a request waits as long as the SDK may take."""
-    return bedrock(*urls, streaming=LONG, **changes)
 
 
 async def read(house: House, path: str = CONVERSE_STREAM) -> Response:
@@ -90,7 +82,7 @@ def no_secret_in(house: House) -> bool:
 async def test_a_request_is_signed_anew_over_the_bytes_that_are_sent(aws: Aws, upstream: Upstream, path: str) -> None:
     aws.keys(token=TOKEN)
     upstream.script(frames(*FRAMES) if path == CONVERSE_STREAM else answer(ANSWER))
-    async with open_house(patient(upstream.url, each=SIGNED)) as house:
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house:
         response = await read(house, path)
 
         assert response.status == 200
@@ -105,7 +97,7 @@ async def test_a_request_is_signed_anew_over_the_bytes_that_are_sent(aws: Aws, u
 async def test_a_model_of_another_name_is_signed_under_that_name(aws: Aws, upstream: Upstream) -> None:
     aws.keys()
     upstream.script(answer(ANSWER))
-    async with open_house(patient(upstream.url, each=SIGNED)) as house:
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house:
         await read(house, "/model/claude/converse")
 
         seen = await upstream.request()
@@ -116,7 +108,7 @@ async def test_a_model_of_another_name_is_signed_under_that_name(aws: Aws, upstr
 async def test_each_attempt_is_signed_by_itself(aws: Aws, upstream: Upstream) -> None:
     aws.keys()
     upstream.script(refused("ServiceUnavailableException"), refused("ThrottlingException"), frames(*FRAMES))
-    async with open_house(patient(upstream.url, each=SIGNED)) as house:
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house:
         response = await read(house)
 
         assert bytes(response.body) == WHOLE
@@ -128,7 +120,7 @@ async def test_the_endpoint_comes_from_the_environment_where_none_is_configured(
     aws.set(AWS_ENDPOINT_URL_BEDROCK_RUNTIME=upstream.url)
     upstream.script(frames(*FRAMES))
     models = [{"name": "anthropic.*", "targets": [{"upstream": "aws"}]}]
-    configured = settings(upstreams={"aws": {"kind": "bedrock", "connect_timeout": "20s"}}, models=models, streaming=LONG)
+    configured = settings(upstreams={"aws": {"kind": "bedrock", "connect_timeout": FAR}}, models=models)
     async with open_house(configured) as house:
         response = await read(house)
 
@@ -140,7 +132,7 @@ async def test_a_bearer_token_of_the_environment_s_is_used(aws: Aws, upstream: U
     aws.keys()
     aws.set(AWS_BEARER_TOKEN_BEDROCK="bedrock-api-key-of-the-machine")
     upstream.script(frames(*FRAMES))
-    async with open_house(patient(upstream.url, each=SIGNED)) as house:
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house:
         await read(house)
 
         assert (await upstream.request()).header("authorization") == "Bearer bedrock-api-key-of-the-machine"
@@ -151,7 +143,7 @@ async def test_a_role_is_assumed(aws: Aws, upstream: Upstream, service: Upstream
     service.script(from_sts("ASIAROLE", 3600))
     aws.role(service.url)
     upstream.script(frames(*FRAMES))
-    async with open_house(patient(upstream.url, each=SIGNED)) as house:
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house:
         await read(house)
 
         seen = await upstream.request()
@@ -163,7 +155,7 @@ async def test_a_role_is_assumed(aws: Aws, upstream: Upstream, service: Upstream
 async def test_a_named_path_is_signed_too(aws: Aws, upstream: Upstream) -> None:
     aws.keys()
     upstream.script(answer({}))
-    configured = patient(upstream.url, each={**SIGNED, "passthrough": ["/guardrail"]})
+    configured = bedrock(upstream.url, each={**SIGNED, "passthrough": ["/guardrail"]})
     async with open_house(configured) as house, house.client() as client:
         response = await client.request("POST", "/upstream/a/guardrail/g/version/1/apply", KEY_HEADERS, ASK)
         await response.read()
@@ -174,7 +166,7 @@ async def test_a_named_path_is_signed_too(aws: Aws, upstream: Upstream) -> None:
 
 async def test_a_body_too_large_to_be_kept_is_too_large_to_be_signed(aws: Aws, upstream: Upstream) -> None:
     aws.keys()
-    configured = patient(upstream.url, each={**SIGNED, "passthrough": ["/guardrail"]}, retry={"max_body": "1KiB"})
+    configured = bedrock(upstream.url, each={**SIGNED, "passthrough": ["/guardrail"]}, retry={"max_body": "1KiB"})
     async with open_house(configured) as house, house.client() as client:
         response = await client.request("POST", "/upstream/a/guardrail/g/version/1/apply", KEY_HEADERS, bytes(2000))
         await response.read()
@@ -186,7 +178,7 @@ async def test_a_body_too_large_to_be_kept_is_too_large_to_be_signed(aws: Aws, u
 async def test_a_translated_request_is_signed_as_it_is_asked(aws: Aws, upstream: Upstream) -> None:
     aws.keys()
     upstream.script(frames(*FRAMES))
-    async with open_house(patient(upstream.url, each=SIGNED)) as house, house.client() as client:
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house, house.client() as client:
         response = await client.request("POST", CHAT, KEY_HEADERS, chat(model="claude"))
         await response.read()
 
@@ -203,15 +195,14 @@ async def test_a_request_waits_for_credentials_that_are_on_their_way(aws: Aws, u
     service.script(replace(from_container("ASIA1", 3600), before=[Gate("asked")]))
     aws.container(service.url)
     upstream.script(frames(*FRAMES))
-    async with open_house(patient(upstream.url, each=SIGNED)) as house:
-        await service.reached("asked")  # may take long: the SDK is loaded. A connection that waits for it is closed meanwhile
-        async with house.client() as client:
-            await client.send_request("POST", CONVERSE_STREAM, KEY_HEADERS, ASK)
-            await until(lambda: len(house.server.lifecycle) == 1)
-            before = len(upstream.connections)
-            service.open("asked")
-            response = await client.response()
-            await response.read()
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house, house.client() as client:
+        await service.reached("asked")
+        await client.send_request("POST", CONVERSE_STREAM, KEY_HEADERS, ASK)
+        await until(lambda: len(house.server.lifecycle) == 1)
+        before = len(upstream.connections)
+        service.open("asked")
+        response = await client.response()
+        await response.read()
 
         assert (before, bytes(response.body)) == (0, WHOLE)
         assert signer_of(await upstream.request())[0] == "ASIA1"
@@ -223,7 +214,7 @@ async def test_credentials_are_renewed_while_requests_go_on(
     service.script(from_container("ASIA1", 3600), replace(from_container("ASIA2", 7200), before=[Gate("renewing")]))
     aws.container(service.url)
     upstream.always(frames(*FRAMES))
-    async with open_house(patient(upstream.url, each=SIGNED)) as house:
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house:
         await read(house)
         monkeypatch.setattr(signer(house), "_wall", lambda: time.time() + 3000)
         await service.reached("renewing")  # the ticker has come by
@@ -241,7 +232,7 @@ async def test_a_request_waits_for_new_credentials_when_the_old_ones_have_expire
     service.script(from_container("ASIA1", 3600), from_container("ASIA2", 7200))
     aws.container(service.url)
     upstream.always(frames(*FRAMES))
-    async with open_house(patient(upstream.url, each=SIGNED)) as house:
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house:
         await read(house)
         monkeypatch.setattr(signer(house), "_wall", lambda: time.time() + 3700)
 
@@ -254,7 +245,7 @@ async def test_a_request_waits_for_new_credentials_when_the_old_ones_have_expire
 async def test_a_reload_searches_anew(aws: Aws, upstream: Upstream) -> None:
     aws.keys()
     upstream.always(frames(*FRAMES))
-    configured = patient(upstream.url, each=SIGNED)
+    configured = bedrock(upstream.url, each=SIGNED)
     async with open_house(configured) as house:
         await read(house)
         aws.set(AWS_ACCESS_KEY_ID="AKIDOTHER")
@@ -269,7 +260,7 @@ async def test_what_aws_refuses_is_looked_up_again(aws: Aws, upstream: Upstream,
     """Somebody puts new keys into the file when the old ones have expired."""
     aws.keys()
     upstream.script(refused("ExpiredTokenException", 403), frames(*FRAMES))
-    async with open_house(patient(upstream.url, each=SIGNED, retry={"attempts": 1})) as house:
+    async with open_house(bedrock(upstream.url, each=SIGNED, retry={"attempts": 1})) as house:
         first = await read(house)
         aws.set(AWS_ACCESS_KEY_ID="AKIDOTHER")
         monkeypatch.setattr(signer(house), "_wall", lambda: time.time() + 70)
@@ -283,7 +274,7 @@ async def test_what_aws_refuses_is_looked_up_again(aws: Aws, upstream: Upstream,
 
 
 async def test_without_credentials_it_starts_and_each_request_is_told(aws: Aws, upstream: Upstream) -> None:
-    async with open_house(patient(upstream.url, each={**SIGNED, "region": "us-east-1"})) as house:
+    async with open_house(bedrock(upstream.url, each={**SIGNED, "region": "us-east-1"})) as house:
         response = await read(house)
 
         assert (response.status, response.header("x-amzn-errortype")) == (502, "InternalServerException")
@@ -295,7 +286,7 @@ async def test_without_credentials_it_starts_and_each_request_is_told(aws: Aws, 
 
 
 async def test_without_a_region_it_says_where_to_set_one(aws: Aws, upstream: Upstream) -> None:
-    async with open_house(patient(upstream.url, each=SIGNED)) as house:
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house:
         await read(house)
 
         assert "set the upstream's region" in (await only_record(house))["detail"]
@@ -306,7 +297,7 @@ async def test_a_role_that_may_not_be_assumed_is_told_to_the_operator_alone(
 ) -> None:
     service.always(sts_refuses("AccessDenied"))
     aws.role(service.url)
-    async with open_house(patient(upstream.url, each=SIGNED)) as house:
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house:
         response = await read(house)
 
         assert b"AccessDenied" not in response.body
@@ -316,7 +307,7 @@ async def test_a_role_that_may_not_be_assumed_is_told_to_the_operator_alone(
 
 async def test_another_target_answers_where_credentials_are_missing(aws: Aws, upstream: Upstream) -> None:
     upstream.script(frames(*FRAMES))
-    configured = patient(upstream.url, upstream.url)
+    configured = bedrock(upstream.url, upstream.url)
     without = configured.upstreams["a"].model_copy(update={"api_key": SecretStr(""), "connect_timeout": 20.0})
     async with open_house(configured.model_copy(update={"upstreams": {**configured.upstreams, "a": without}})) as house:
         response = await read(house)
@@ -328,7 +319,7 @@ async def test_another_target_answers_where_credentials_are_missing(aws: Aws, up
 async def test_nobody_waits_longer_for_credentials_than_for_a_connection(aws: Aws, upstream: Upstream, service: Upstream) -> None:
     service.always(verbatim(Hang()))
     aws.container(service.url)
-    async with open_house(patient(upstream.url, each={**SIGNED, "connect_timeout": "200ms"})) as house:
+    async with open_house(bedrock(upstream.url, each={**SIGNED, "connect_timeout": "200ms"})) as house:
         response = await read(house)
 
         assert response.status == 502
@@ -348,7 +339,7 @@ async def test_a_deadline_ends_the_wait_too(aws: Aws, upstream: Upstream, servic
 async def test_a_client_may_leave_while_credentials_are_waited_for(aws: Aws, upstream: Upstream, service: Upstream) -> None:
     service.always(verbatim(Gate("asked"), Hang()))
     aws.container(service.url)
-    async with open_house(patient(upstream.url, each=SIGNED)) as house:
+    async with open_house(bedrock(upstream.url, each=SIGNED)) as house:
         await service.reached("asked")
         async with house.client() as client:
             await client.send_request("POST", CONVERSE_STREAM, KEY_HEADERS, ASK)
@@ -364,7 +355,7 @@ async def test_the_start_does_not_wait_for_credentials_nor_does_the_end(aws: Aws
     service.always(verbatim(Gate("asked"), Hang()))
     aws.container(service.url)
     began = time.monotonic()
-    async with open_house(patient(upstream.url, each=SIGNED)):
+    async with open_house(bedrock(upstream.url, each=SIGNED)):
         await service.reached("asked")
 
     assert time.monotonic() - began < 10  # a search has 15 s

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.answers import CREATED, FINISH, KEEPALIVE, RESPONSES, ROLE, TEXT_DELTA, TOKEN, ask, only_record, quick, sse
 from tests.support.client import End
-from tests.support.house import CHAT, open_house
+from tests.support.house import CHAT, FAR, open_house
 from tests.support.steps import Step
 from tests.support.upstream import DONE, Gate, Hang, How, Pause, Reply, Upstream, answer, stream, verbatim
 from tests.support.whatwg import events
@@ -44,7 +44,7 @@ def pinging(*steps: bytes) -> Reply:
         pytest.param(RESPONSES, [CREATED, PING], id="created and keepalive events"),
     ],
 )
-@pytest.mark.parametrize("commit_after", ["0s", "4s"], ids=["committed early", "committed by an event"])
+@pytest.mark.parametrize("commit_after", ["0s", FAR], ids=["committed early", "committed by an event"])
 async def test_pings_do_not_stand_for_a_first_token(path: str, said: list[bytes], commit_after: str) -> None:
     streaming = {"first_token_timeout": SHORT, "commit_after": commit_after}
     async with Upstream() as upstream, open_house(quick(upstream.url, streaming=streaming)) as house, house.client() as client:

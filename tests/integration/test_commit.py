@@ -13,7 +13,7 @@ import pytest
 from proxy.settings import Settings
 from tests.support.answers import ERROR_EVENT, KEEPALIVE, TOKEN, ask, intervals_pass, only_record, quick, send
 from tests.support.client import End
-from tests.support.house import BEARER, chat, open_house
+from tests.support.house import BEARER, FAR, chat, open_house
 from tests.support.streams import BOM
 from tests.support.upstream import DONE, Drip, Fin, Gate, Hang, Reply, Upstream, answer, stream, verbatim
 from tests.support.whatwg import events
@@ -22,7 +22,7 @@ HOLD_LIMIT = 16 * 1024
 COMMENT = b": OPENROUTER PROCESSING\n\n"
 BAD_REQUEST = {"error": {"message": "no such tool", "type": "invalid_request_error", "param": "tools", "code": "no_such_tool"}}
 AT_ONCE = {"commit_after": "0s"}
-SOON = {"commit_after": "100ms", "keepalive_interval": "4s"}
+SOON = {"commit_after": "100ms", "keepalive_interval": FAR}
 
 
 @pytest.mark.parametrize("begun", [b"", TOKEN[:9], TOKEN[:-1], COMMENT, COMMENT + TOKEN[:-1], BOM], ids=repr)
@@ -184,7 +184,7 @@ async def test_relayed_comments_decide_nothing() -> None:
         assert [attempt["result"] for attempt in record["attempts"]] == ["upstream_truncated", "ok"]
 
 
-@pytest.mark.parametrize("commit_after", ["4s", "0s"], ids=["before the commit", "behind an early commit"])
+@pytest.mark.parametrize("commit_after", [FAR, "0s"], ids=["before the commit", "behind an early commit"])
 async def test_an_error_as_first_event_is_a_failed_attempt_and_passed_on_only_when_no_other_is_left(commit_after: str) -> None:
     streaming = {"commit_after": commit_after}
     async with Upstream() as upstream, open_house(quick(upstream.url, streaming=streaming)) as house, house.client() as client:
@@ -199,7 +199,7 @@ async def test_an_error_as_first_event_is_a_failed_attempt_and_passed_on_only_wh
         record = await only_record(house)
         assert record["outcome"] == "in_band_error"
         assert {attempt["result"] for attempt in record["attempts"]} == {"upstream_error_event"}
-        if commit_after == "4s":
+        if commit_after == FAR:
             assert response.header("x-should-retry") == "false"
 
 

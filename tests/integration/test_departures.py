@@ -18,9 +18,9 @@ import pytest
 from proxy.exchange import Phase
 from proxy.settings import Settings
 from proxy.tasks import Tasks
-from tests.support.answers import FINISH, KEEPALIVE, TOKEN, ask, at_rest, only_record, quick, send, until
+from tests.support.answers import FINISH, KEEPALIVE, TOKEN, ask, at_rest, only_record, phase_of, quick, send, until
 from tests.support.client import End, RawClient
-from tests.support.house import BEARER, House, chat, open_house
+from tests.support.house import BEARER, FAR, chat, open_house
 from tests.support.loops import both_loops
 from tests.support.steps import Script
 from tests.support.upstream import DONE, Gate, Hang, How, Reply, Upstream, answer, silent_port, stream, verbatim
@@ -110,7 +110,7 @@ async def test_p15_a_client_that_leaves_while_the_upstream_is_dialed_ends_the_di
             assert (record["outcome"], record["phase"]) == ("client_gone", "connecting")
 
 
-@pytest.mark.parametrize("commit_after", ["4s", "0s"], ids=["before the commit", "behind an early commit"])
+@pytest.mark.parametrize("commit_after", [FAR, "0s"], ids=["before the commit", "behind an early commit"])
 async def test_p15_a_client_that_leaves_during_a_backoff_gets_no_further_attempt(commit_after: str) -> None:
     async with (
         Upstream() as upstream,
@@ -254,11 +254,6 @@ LEAVE: dict[str, Callable[[RawClient], None]] = {
 def uploading(url: str) -> Settings:
     upstream = {"a": {"passthrough": ["/v1/files"]}}
     return quick(url, upstreams=upstream, retry={"max_body": "16KiB"}, limits={"body": "2GiB"})
-
-
-def phase_of(house: House) -> Phase | None:
-    """Return what the only request in flight waits for."""
-    return next((call.exchange.phase for call in house.server.lifecycle.in_flight), None)
 
 
 def dialing() -> int:

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.asking import BUSY, GOOD, WHOLE, ask, attempts, without_comments
 from tests.support.answers import ERROR_EVENT, KEEPALIVE, TOKEN, quick
 from tests.support.client import End, RawClient, Response
-from tests.support.house import BEARER, CHAT, House, chat, open_house
+from tests.support.house import BEARER, CHAT, FAR, House, chat, open_house
 from tests.support.loops import both_loops
 from tests.support.upstream import (
     Fin,
@@ -313,7 +313,7 @@ async def test_json_answer_behind_keepalives_becomes_an_error_in_the_stream(pair
 # What must not be tried again.
 
 
-@pytest.mark.parametrize("commit_after", ["4s", "50ms"], ids=["before commit", "behind keepalives"])
+@pytest.mark.parametrize("commit_after", [FAR, "50ms"], ids=["before commit", "behind keepalives"])
 @pytest.mark.parametrize(
     ("end", "result"),
     [(Rst(), "upstream_reset"), (Fin(), "upstream_truncated"), (ERROR_EVENT, "upstream_error_event")],
@@ -326,7 +326,7 @@ async def test_p19_nothing_is_tried_again_after_the_first_relayed_event(
     a.script(stream(Gate("begin"), TOKEN, Gate("die"), end))
     async with open_house(quick(a.url, b.url, streaming={"commit_after": commit_after})) as house, house.client() as client:
         await client.send_request("POST", CHAT, BEARER, chat())
-        if commit_after == "4s":
+        if commit_after == FAR:
             a.open("begin")
         response = await client.response()
         a.open("begin")

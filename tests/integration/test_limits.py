@@ -34,14 +34,7 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 def limited(upstream: Upstream, streaming: dict[str, str] | None = None, **limits: Any) -> Settings:
-    """Return settings with these limits, and clocks of upstreams that are out of the way."""
-    clocks = {
-        "commit_after": "4s",
-        "attempt_timeout": "4s",
-        "first_token_timeout": "4s",
-        "idle_timeout": "4s",
-        **(streaming or {}),
-    }
+    """Return settings with these limits."""
     keys = [
         {"id": "tester", "sha256": hashlib.sha256(KEY.encode()).hexdigest()},
         {"id": "other", "sha256": hashlib.sha256(OTHER_KEY.encode()).hexdigest(), "max_streams": 2},
@@ -50,7 +43,7 @@ def limited(upstream: Upstream, streaming: dict[str, str] | None = None, **limit
         upstream.url,
         auth={"api_keys": keys},
         limits=limits,
-        streaming=clocks,
+        streaming=streaming or {},
         retry={"max_body": "8KiB", "attempts": 1},
         upstreams={"a": {"passthrough": ["/v1/files"]}},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.settings import Settings
 from tests.support.answers import FINISH, TOKEN, USAGE, ask, only_record, quick, send, streams, until
-from tests.support.house import open_house
+from tests.support.house import FAR, open_house
 from tests.support.loops import both_loops
 from tests.support.upstream import DONE, Fin, Gate, Hang, Upstream, stream, verbatim
 
@@ -14,7 +14,7 @@ HALF = b'data: {"choices": [{"del'
 
 
 async def test_the_usage_is_learned_from_what_comes_after_the_client_has_left() -> None:
-    async with Upstream() as upstream, open_house(draining(upstream.url, "4s")) as house, house.client() as client:
+    async with Upstream() as upstream, open_house(draining(upstream.url, FAR)) as house, house.client() as client:
         upstream.script(stream(TOKEN, Gate("rest"), TOKEN, FINISH, USAGE, DONE))
 
         await (await ask(client)).read_until(TOKEN)
@@ -41,7 +41,7 @@ async def test_reading_on_ends_at_its_limit() -> None:
 
 
 async def test_reading_on_ends_when_the_upstream_breaks() -> None:
-    async with Upstream() as upstream, open_house(draining(upstream.url, "4s")) as house, house.client() as client:
+    async with Upstream() as upstream, open_house(draining(upstream.url, FAR)) as house, house.client() as client:
         upstream.script(stream(TOKEN, Gate("rest"), HALF, Fin()))
 
         await (await ask(client)).read_until(TOKEN)
@@ -53,7 +53,7 @@ async def test_reading_on_ends_when_the_upstream_breaks() -> None:
 
 
 async def test_an_answer_that_has_not_begun_is_not_waited_for() -> None:
-    async with Upstream() as upstream, open_house(draining(upstream.url, "4s")) as house, house.client() as client:
+    async with Upstream() as upstream, open_house(draining(upstream.url, FAR)) as house, house.client() as client:
         upstream.script(verbatim(Gate("here")))
 
         await send(client)

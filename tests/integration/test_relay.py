@@ -12,10 +12,11 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.exchange import Phase
 from proxy.upstream.connection import UpstreamConnection
-from tests.support.answers import FINISH, KEEPALIVE, TOKEN, ask, delta, intervals_pass, quick, send
+from tests.support.answers import FINISH, KEEPALIVE, TOKEN, ask, delta, intervals_pass, phase_of, quick, send, until
 from tests.support.client import End
-from tests.support.house import open_house
+from tests.support.house import FAR, open_house
 from tests.support.http1 import chunk
 from tests.support.loops import both_loops
 from tests.support.streams import BOM, Case, Tick, random_cases
@@ -131,7 +132,7 @@ async def test_nothing_is_put_into_an_event_that_stalls(stalled: bytes, rest: by
 async def test_p7_a_byte_order_mark_never_costs_the_first_event(marks: bytes, frames_first: bool) -> None:
     """After a frame of ours a BOM is no longer the first of the stream, and would spoil the field behind it."""
     body = b"data: 1\n\ndata: 2\n\n" + DONE
-    streaming = {"commit_after": "0s" if frames_first else "4s"}
+    streaming = {"commit_after": "0s" if frames_first else FAR}
     async with Upstream() as upstream, open_house(quick(upstream.url, streaming=streaming)) as house, house.client() as client:
         upstream.script(stream(Gate("late"), Drip(marks), body))
 
@@ -172,8 +173,11 @@ async def test_p9_nothing_is_put_into_a_slow_json_body(asked_for_stream: bool) -
     async with Upstream() as upstream, open_house(quick(upstream.url, streaming=streaming)) as house, house.client() as client:
         upstream.script(reply)
 
+        house.server.ticker.stop()  # no time passes until the head of the answer is in
         await send(client, stream=asked_for_stream)
         await upstream.reached("head")
+        await until(lambda: phase_of(house) is Phase.FIRST_TOKEN)
+        house.server.ticker.start()
         await intervals_pass(house, upstream)
         upstream.open("head")
         response = await client.response()
@@ -222,7 +226,7 @@ async def test_p11_an_encoded_event_stream_passes_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("commit_after", "lead"), [("0s", b""), ("4s", TOKEN)], ids=["frames from the start", "frames behind an event"]
+    ("commit_after", "lead"), [("0s", b""), (FAR, TOKEN)], ids=["frames from the start", "frames behind an event"]
 )
 async def test_every_stream_keeps_its_bytes_and_its_events_whatever_is_put_between(commit_after: str, lead: bytes) -> None:
     """Invariant 1, over sockets: the pure rules have their own properties, this is the way through the house."""

@@ -428,7 +428,7 @@ def canary_settings(*upstreams: Upstream, jwks: Upstream) -> Settings:
         auth={**keys_of({"id": "tester", "key": CLIENT_KEY}), "jwt": issuing(jwks), "query_token": True},
         upstreams=names,
         log={"format": "json", "level": "debug"},
-        streaming={"commit_after": "4s", "attempt_timeout": "300ms", "first_token_timeout": "600ms"},
+        streaming={"attempt_timeout": "300ms", "first_token_timeout": "600ms"},
         retry={"attempts": 2},
     )
 

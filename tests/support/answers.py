@@ -7,10 +7,11 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from proxy.exchange import Phase
 from proxy.settings import Settings
 from proxy.streaming import Stream
 from tests.support.client import RawClient, Response
-from tests.support.house import BEARER, CHAT, House, chat, settings
+from tests.support.house import BEARER, CHAT, FAR, House, chat, settings
 from tests.support.upstream import DONE, Gate, Upstream, stream
 from tests.support.wire import WITHIN
 
@@ -19,13 +20,13 @@ RESPONSES: Final = "/v1/responses"
 KEEPALIVE: Final = b": keepalive\n\n"
 METRONOME: Final = "metronome"
 CLOCKS: Final = {
-    "commit_after": "4s",
+    "commit_after": FAR,
     "keepalive_interval": "40ms",
-    "attempt_timeout": "4s",
-    "first_token_timeout": "4s",
-    "response_timeout": "4s",
-    "idle_timeout": "4s",
-    "content_timeout": "4s",
+    "attempt_timeout": FAR,
+    "first_token_timeout": FAR,
+    "response_timeout": FAR,
+    "idle_timeout": FAR,
+    "content_timeout": FAR,
 }
 
 
@@ -109,6 +110,11 @@ async def only_record(house: House) -> dict[str, Any]:
 def streams(house: House) -> list[Stream]:
     """Return the streams that the proxy serves at this moment."""
     return [member for member in house.server.ticker if isinstance(member, Stream)]
+
+
+def phase_of(house: House) -> Phase | None:
+    """Return what the only request in flight waits for."""
+    return next((call.exchange.phase for call in house.server.lifecycle.in_flight), None)
 
 
 async def until(ready: Callable[[], bool], within: float = WITHIN, *, pause: float = 0) -> None:

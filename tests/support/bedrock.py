@@ -13,7 +13,7 @@ from urllib.parse import quote
 from proxy.dialects.eventstream import encode
 from proxy.settings import Settings
 from tests.support.client import RawClient, Response
-from tests.support.house import BEARER, settings
+from tests.support.house import BEARER, FAR, settings
 from tests.support.steps import Reply, RequestSeen, Step
 
 MODEL: Final = "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -187,7 +187,7 @@ def bedrock(*urls: str, streaming: dict[str, Any] | None = None, each: dict[str,
         "kind": "bedrock",
         "api_key": "bedrock-api-key-upstream",
         "region": "us-east-1",
-        "connect_timeout": "1s",
+        "connect_timeout": FAR,
         **(each or {}),
     }
     names = [chr(ord("a") + index) for index in range(len(urls))]

@@ -10,7 +10,7 @@ from typing import Any, Final
 from proxy.settings import Settings
 from tests.support.answers import CLOCKS, sse
 from tests.support.client import RawClient, Response
-from tests.support.house import BEARER, merged, settings
+from tests.support.house import BEARER, FAR, merged, settings
 from tests.support.upstream import Reply, answer
 
 MESSAGES: Final = "/v1/messages"
@@ -108,7 +108,7 @@ def claude(
     }
     served = [*models, {"name": "claude-*", "targets": [{"upstream": name} for name in names]}]
     changes["upstreams"] = merged(kinds, changes.get("upstreams", {}))
-    return settings(*urls, streaming={**CLOCKS, "keepalive_interval": "4s", **(streaming or {})}, models=served, **changes)
+    return settings(*urls, streaming={**CLOCKS, "keepalive_interval": FAR, **(streaming or {})}, models=served, **changes)
 
 
 def message(*, stream: bool = True, model: str = "claude-x", **more: Any) -> bytes:

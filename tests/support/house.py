@@ -22,6 +22,7 @@ from tests.support.wire import WITHIN
 KEY: Final = "lp_test_0123456789abcdefghijklmnop"
 BEARER: Final = [("Authorization", f"Bearer {KEY}")]
 CHAT: Final = "/v1/chat/completions"
+FAR: Final = "40s"  # a clock that is not the test's; longer than `WITHIN`, and than a busy machine stands still
 
 
 def chat(*, stream: bool = True, model: str = "gpt-test", **more: Any) -> bytes:
@@ -39,7 +40,7 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def settings(*upstreams: str, **changes: Any) -> Settings:
-    """Return the harness's settings: quick clocks, rare keepalives, one key, and one model `gpt-*` served by *upstreams*.
+    """Return the harness's settings: clocks that are far away, one key, and one model `gpt-*` served by *upstreams*.
 
     These are base URLs, tried in order. Each keyword is a section, laid over the harness's own.
     """
@@ -48,20 +49,20 @@ def settings(*upstreams: str, **changes: Any) -> Settings:
         "listen": "127.0.0.1:0",
         "admin": {"listen": "127.0.0.1:0"},
         "auth": {"api_keys": [{"id": "tester", "sha256": hashlib.sha256(KEY.encode()).hexdigest()}]},
-        "limits": {"body": "64KiB", "write_stall": "2s", "header_timeout": "1s"},
+        "limits": {"body": "64KiB", "write_stall": FAR, "header_timeout": FAR},
         "streaming": {
-            "commit_after": "500ms",
-            "keepalive_interval": "4s",  # a keepalive in an answer that is given at once would be one of a machine that is busy
-            "attempt_timeout": "1s",
-            "first_token_timeout": "2s",
-            "response_timeout": "2s",
-            "idle_timeout": "2s",
-            "content_timeout": "4s",
+            "commit_after": FAR,
+            "keepalive_interval": FAR,
+            "attempt_timeout": FAR,
+            "first_token_timeout": FAR,
+            "response_timeout": FAR,
+            "idle_timeout": FAR,
+            "content_timeout": FAR,
         },
         "retry": {"backoff_base": "20ms", "backoff_cap": "50ms"},
-        "drain": {"grace": "0s", "deadline": "3s"},
+        "drain": {"grace": "0s", "deadline": FAR},
         "upstreams": {
-            name: {"kind": "openai", "base_url": f"{url}/v1", "api_key": f"sk-upstream-{name}", "connect_timeout": "1s"}
+            name: {"kind": "openai", "base_url": f"{url}/v1", "api_key": f"sk-upstream-{name}", "connect_timeout": FAR}
             for name, url in zip(names, upstreams, strict=True)
         },
         "models": [{"name": "gpt-*", "targets": [{"upstream": name} for name in names]}] if names else [],
