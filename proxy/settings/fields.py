@@ -50,10 +50,19 @@ _DEFAULT_PORT: Final = re.compile(r"https://.*:443|http://.*:80")
 _FRAMING: Final = {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 
 
+def _defaults_as_written(schema: dict[str, Any], section: type[BaseModel]) -> None:
+    """Show each default of a section in its JSON Schema as a file has it, `10s` and not 10.0, and none that comes from elsewhere."""
+    written = section.model_construct().model_dump(mode="json")
+    for name, shown in schema["properties"].items():
+        default = {"default": written[name]} if "default" in shown and name in written else {}
+        shown.pop("default", None)
+        shown.update(default)
+
+
 class Section(BaseModel):
     """A mapping of the configuration. Unknown keys are refused; `null` means the default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=_defaults_as_written)
 
     @model_validator(mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.settings import Address, SettingsError, json_schema, load
+from proxy.settings import Address, Settings, SettingsError, json_schema, load
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "config" / "proxy.example.yaml"
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -172,3 +172,22 @@ def test_the_schema_describes_every_section() -> None:
     assert schema["additionalProperties"] is False
     assert schema["$defs"]["Streaming"]["properties"]["commit_after"]["type"] == "string"
     assert {"api_key", "api_key_file"} <= schema["$defs"]["Upstream"]["properties"].keys()
+
+
+def test_the_defaults_of_the_schema_are_such_as_a_file_may_have() -> None:
+    """An editor writes them into the file."""
+    schema = json_schema()
+    sections = {"Settings": schema, **schema["$defs"]}
+    shown = {
+        name: {key: each["default"] for key, each in section["properties"].items() if "default" in each}
+        for name, section in sections.items()
+    }
+
+    assert (shown["Settings"]["listen"], shown["Admin"]["listen"]) == ("127.0.0.1:8080", "127.0.0.1:9090")
+    assert (shown["Streaming"]["commit_after"], shown["Retry"]["backoff_base"], shown["Limits"]["body"]) == (
+        "5s",
+        "250ms",
+        "32MiB",
+    )
+    assert shown["StreamingOverrides"] == {}, "they are those of `streaming`"
+    assert Settings.model_validate(shown["Settings"]) == Settings()
