@@ -36,7 +36,8 @@ _SCENARIO: Final = b"x-test-scenario"
 _FORWARDED: Final = b"x-forwarded-"
 _CORS: Final = b"access-control-"
 _DIGESTS: Final = frozenset({b"content-digest", b"repr-digest", b"digest", b"content-md5"})
-_FROM_UPSTREAM: Final = _HOP_BY_HOP | {b"content-length", b"alt-svc", b"x-request-id"}
+_SAID_ANEW: Final = frozenset({b"content-length", b"date", b"server", b"x-request-id"})
+_FROM_UPSTREAM: Final = _HOP_BY_HOP | _SAID_ANEW | {b"alt-svc"}
 _OF_STREAMS: Final = frozenset({b"content-type", b"cache-control", b"x-accel-buffering"})
 _KEEP_ALIVE_OR_CLOSE: Final = frozenset({b"keep-alive", b"close", b""})
 
@@ -91,7 +92,7 @@ class Outbound:
 
 
 class ResponseHead(NamedTuple):
-    """An upstream's headers as the client may have them. Framing and request id are said anew by the proxy."""
+    """An upstream's headers as the client may have them. Framing, date, server and request id are said anew by the proxy."""
 
     headers: list[Header]
     content_length: int | None  # as declared; only metadata where there is no body (HEAD, 304)

@@ -12,7 +12,7 @@ from tests.support.answers import TOKEN
 from tests.support.client import End
 from tests.support.house import BEARER, CHAT, KEY, House, chat, open_house
 from tests.support.loops import both_loops
-from tests.support.upstream import Fin, Gate, How, Reply, Rst, Upstream, answer, stream
+from tests.support.upstream import DONE, Fin, Gate, How, Reply, Rst, Upstream, answer, stream
 
 JSON: dict[str, list[int]] = {"choices": []}
 POST = f"POST {CHAT} HTTP/1.1"
@@ -91,6 +91,18 @@ async def test_p22_hop_by_hop_headers_of_a_response_do_not_reach_the_client(upst
         assert not {name.lower() for name, _ in response.head.headers} & {name.lower().encode() for name, _ in hop}
     assert whole.head.header_values("x-kept") == ["1", "2"]
     assert streamed.head.header_values("x-kept") == ["3"]
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+async def test_answer_has_one_date_and_one_server_which_are_ours(upstream: Upstream, house: House, streamed: bool) -> None:
+    """An upstream says both, too; and of a Date there must not be two (RFC 9110 5.3)."""
+    theirs = [("Server", "cloudflare"), ("date", "Fri, 21 Nov 2025 10:03:03 GMT")]
+    upstream.script(stream(TOKEN, DONE, headers=theirs) if streamed else answer(JSON, headers=theirs))
+
+    response = await ask(house, chat(stream=streamed))
+
+    assert response.header("server") == "llm-stream-proxy"
+    assert response.header("date") != theirs[1][1]
 
 
 async def test_p30_upstream_sees_its_own_key_and_host_and_no_credential_of_the_client(upstream: Upstream, house: House) -> None:
