@@ -17,7 +17,7 @@ from proxy.metrics import Metrics, Vitals
 from proxy.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bench/*.md")])
+PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bench/*.md"), *ROOT.glob("examples/*.md")])
 BRANCHES: Final = {ProxyError, RequestError, Denied, LimitError, UpstreamError}  # never raised themselves
 
 
@@ -81,6 +81,24 @@ def test_every_metric_of_workers_is_named() -> None:
     assert shown == set(re.findall(r"`(llm_proxy_worker_\w+)`", page("metrics.md")))
 
 
+def test_every_field_of_the_request_log_is_explained() -> None:
+    source = (ROOT / "proxy" / "access_log.py").read_text()
+    fields = set(re.findall(r'^ +fields\["(\w+)"\] = |^        "(\w+)": ', source, re.MULTILINE))
+
+    assert {"id", "outcome", "attempts"} <= {"".join(field) for field in fields}
+    assert {"".join(field) for field in fields} - set(
+        re.findall(r"`(\w+)`", page("metrics.md").partition("## The log line")[2])
+    ) == set()
+
+
+def test_every_alert_has_its_row() -> None:
+    rules = "".join(path.read_text() for path in ROOT.glob("config/prometheus/rules/*.yml"))
+
+    told = {word for word in table_words(page("metrics.md")) if word.startswith("LLMProxy")}
+
+    assert told == set(re.findall(r"alert: (\w+)", rules))
+
+
 def test_every_key_of_the_configuration_is_explained() -> None:
     words = set(re.findall(r"\w+", " ".join(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", page("configuration.md")))))
 
@@ -93,6 +111,19 @@ def test_every_link_to_a_file_leads_to_one(path: Path) -> None:
     links = [link.partition("#")[0] for link in map("".join, found) if "://" not in link]
 
     assert [link for link in links if link and not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[str(path.relative_to(ROOT)) for path in PAGES])
+def test_every_link_to_a_part_of_a_page_leads_to_its_heading(path: Path) -> None:
+    links = [link.partition("#") for link in re.findall(r"\]\(([^)]+#[^)]+)\)", path.read_text()) if "://" not in link]
+
+    assert [(file, part) for file, _, part in links if part not in parts((path.parent / file) if file else path)] == []
+
+
+def parts(path: Path) -> set[str]:
+    """Return what the headings of a page are called in links."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_newcomers_command_is_what_decides() -> None:
