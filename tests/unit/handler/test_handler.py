@@ -344,19 +344,19 @@ async def test_head_that_cannot_be_read_is_answered_and_recorded(house: House, d
     )
 
 
-async def test_head_that_does_not_come_to_its_end_is_answered_and_recorded(house: House) -> None:
-    async with house.client() as client:
+async def test_head_that_does_not_come_to_its_end_is_answered_and_recorded(upstream: Upstream) -> None:
+    async with open_house(settings(upstream.url, limits={"header_timeout": "200ms"})) as house, house.client() as client:
         await client.send(b"GET / HTT")
         response = await client.response()
         await response.read()
 
-    assert (response.status, code(response), response.header("connection")) == (408, "header_timeout", "close")
-    written = await record(house)
-    assert (written["outcome"], written["id"], written["remote"]) == (
-        "rejected_limit",
-        response.header("x-request-id"),
-        "127.0.0.1",
-    )
+        assert (response.status, code(response), response.header("connection")) == (408, "header_timeout", "close")
+        written = await record(house)
+        assert (written["outcome"], written["id"], written["remote"]) == (
+            "rejected_limit",
+            response.header("x-request-id"),
+            "127.0.0.1",
+        )
 
 
 # Preflights.
