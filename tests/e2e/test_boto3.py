@@ -337,7 +337,7 @@ async def test_a_client_that_closes_its_stream_stops_the_backend(upstream: Upstr
 
     await asyncio.to_thread(leave)
 
-    await upstream.closed(within=1)
+    await upstream.closed()
     assert (await only_record(house))["outcome"] == "client_gone"
 
 

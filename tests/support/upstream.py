@@ -72,7 +72,7 @@ class Upstream:
             ...
             await upstream.reached("go")
             upstream.open("go")
-            closed = await upstream.closed(0, within=1)
+            closed = await upstream.closed(0)
 
     A request for which nothing is scripted gets a 599 and fails the test at the end, as does a request that is not HTTP.
     With `reads=False` it accepts connections and reads nothing until `read()`.

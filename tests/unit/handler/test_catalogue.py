@@ -302,8 +302,8 @@ async def test_asking_ends_with_the_request(first: Upstream, second: Upstream, t
         await own.close()
 
         assert request.cancelled()
-        await first.closed(within=1)
-        await second.closed(within=1)
+        await first.closed()
+        await second.closed()
 
 
 # In whose words.

@@ -146,7 +146,7 @@ async def test_client_that_leaves_is_recorded_as_gone(upstream: Upstream, house:
         await upstream.request()
 
     assert (await house.records())[0]["outcome"] == "client_gone"
-    await upstream.closed(within=1)
+    await upstream.closed()
 
 
 async def test_fault_of_our_own_is_a_500_that_says_nothing_of_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ async def test_closing_gives_a_search_up(container: Callable[..., None], upstrea
     async with kept():
         await upstream.reached("asked")
 
-    await upstream.closed(within=1)
+    await upstream.closed()
 
 
 # Renewed.
