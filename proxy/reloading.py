@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from proxy.metrics import Metrics
 from proxy.process import url
 from proxy.settings import Address, Settings, SettingsError
 
-AT_START: Final = (
-    "listen",
-    "admin",
-    "workers",
-    "log",
-    "usage",
-)  # sections that are looked at when a process starts, and never again
-
 log = logging.getLogger("proxy.reloading")
+
+_FROM_THE_START: Final[Mapping[str, Callable[[Settings], object]]] = {
+    "listen": lambda settings: settings.listen,
+    "admin.listen": lambda settings: settings.admin.listen,
+    "workers": lambda settings: settings.workers,
+    "limits.keepalive_timeout": lambda settings: settings.limits.keepalive_timeout,
+    "usage": lambda settings: settings.usage,
+    "log": lambda settings: settings.log,
+}
 
 
 class Reloading:
@@ -32,12 +33,14 @@ class Reloading:
         self._metrics = metrics
         self._put_in_force = put_in_force
         self._one_at_a_time = asyncio.Lock()
+        self._started_with: Settings | None = None
 
     async def reload(self, now: Settings, listening: Address) -> bool:
         """Read again and tell whether the new configuration is in force; *now* is what was, *listening* the bound address."""
         if self.load is None:
             return False
         async with self._one_at_a_time:
+            self._started_with = self._started_with or now
             try:
                 settings = await asyncio.to_thread(self.load)
             except SettingsError as exc:
@@ -45,8 +48,9 @@ class Reloading:
             if settings.exposed_at(listening):  # the file may name another address, but this is the one that is listened on
                 where = url(listening.host, listening.port)
                 return self._refused([f"auth: it has no credentials, and {where} can be reached from elsewhere"])
-            if waiting := _waiting_for_restart(now, settings):
-                log.warning("some of what has changed takes effect after a restart only", extra={"settings": waiting})
+            waiting = [key for key, value in _FROM_THE_START.items() if value(settings) != value(self._started_with)]
+            if waiting:
+                log.warning("part of the configuration takes effect after a restart only", extra={"keys": waiting})
             await self._put_in_force(settings)
             self._metrics.config_reloaded(success=True)
             log.info("configuration reloaded", extra={"source": settings.source})
@@ -56,11 +60,3 @@ class Reloading:
         self._metrics.config_reloaded(success=False)
         log.error("configuration not reloaded, the old one stays in force", extra={"problems": problems})
         return False
-
-
-def _waiting_for_restart(now: Settings, then: Settings) -> list[str]:
-    """Return what differs between two configurations and is not put in force by a reload."""
-    waiting = [section for section in AT_START if getattr(now, section) != getattr(then, section)]
-    if now.limits.keepalive_timeout != then.limits.keepalive_timeout:
-        waiting.append("limits.keepalive_timeout")
-    return waiting
