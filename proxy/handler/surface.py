@@ -19,6 +19,9 @@ STREAMS: Final = b"/streams/"
 DEPARTURES: Final = b"/test/departures/"
 TICKETS: Final = b"/auth/tickets"
 
+# An upstream is asked with any method but TRACE, whose answer would repeat to the client what only the upstream may see (RFC 9110 9.3.8).
+_PASSED_ON: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
 # Whose clients ask there, also for what is not served: they should be able to read why they get none.
 _WORDS: Final = ((b"/v1/messages", MESSAGES), (b"/v1beta/", GEMINI), (b"/model/", CONVERSE))
 
@@ -74,8 +77,7 @@ class Surface:
         if found is not None:
             return found
         if path.startswith(UPSTREAM):
-            name, slash, rest = path[len(UPSTREAM) :].partition(b"/")
-            return Match("upstream", "upstream", PLAIN, name=name.decode("latin-1"), rest=slash + rest)
+            return _named_upstream(method, path)
         if path.startswith(STREAMS):
             if method != b"DELETE":
                 raise MethodNotAllowed(("DELETE",))
@@ -112,6 +114,13 @@ class Surface:
             if found is not None:
                 return replace(match, parts={name: _decoded(value) for name, value in found.groupdict().items()})
         return None
+
+
+def _named_upstream(method: bytes, path: bytes) -> Match:
+    if method == b"TRACE":
+        raise MethodNotAllowed(_PASSED_ON)
+    name, slash, rest = path[len(UPSTREAM) :].partition(b"/")
+    return Match("upstream", "upstream", PLAIN, name=name.decode("latin-1"), rest=slash + rest)
 
 
 def _pattern(path: str) -> re.Pattern[bytes]:

@@ -143,6 +143,7 @@ def test_named_upstream_has_its_name_and_the_rest_as_it_came(method: bytes, path
         (b"POST", b"/test/departures/r1", ("GET", "HEAD")),
         (b"PUT", b"/test/stream", ("GET", "HEAD", "POST")),
         (b"DELETE", b"/v1/models/gpt-4o", ("GET", "HEAD")),
+        (b"TRACE", b"/upstream/openai/v1/files", ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")),
     ],
 )
 def test_path_that_does_not_serve_a_method_says_which_it_serves(method: bytes, path: bytes, allowed: tuple[str, ...]) -> None:
