@@ -18,6 +18,8 @@ import orjson
 
 from proxy.errors import BadRequest
 
+MOST_MEMBERS: Final = 10_000  # that are looked at one by one: millions, as the largest body may hold, would keep every stream waiting
+
 _READ: Final = ("model", "stream")  # the keys that decide something here
 _WHITESPACE: Final = re.compile(r"[ \t\n\r]*")
 _TO_VALUE: Final = re.compile(rb'"model"[ \t\n\r]*:[ \t\n\r]*')
@@ -129,7 +131,7 @@ def _scan(text: str) -> tuple[dict[str, Any], tuple[int, int]]:
     if text[at : at + 1] == "}":
         _end(text, at + 1)
         return values, span
-    while True:
+    for _ in range(MOST_MEMBERS):
         _expect(text, at, '"', "a property name in double quotes")
         key, at = _DECODER.raw_decode(text, at)
         if key in _READ and key in values:
@@ -144,6 +146,7 @@ def _scan(text: str) -> tuple[dict[str, Any], tuple[int, int]]:
             _end(text, at + 1)
             return values, span
         at = _skip(text, _expect(text, at, ",", "',' or '}'"))
+    raise BadRequest(f"The request body has more than {MOST_MEMBERS} members.")
 
 
 def _end(text: str, at: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.dialects.body import Members, flag_field, read_object, text_field
+from proxy.dialects.body import MOST_MEMBERS, Members, flag_field, read_object, text_field
 from proxy.errors import BadRequest
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -175,6 +175,15 @@ def test_a_key_that_go_takes_for_the_stream_flag_is_refused(key: str) -> None:
 @pytest.mark.parametrize("body", [b'{"model":"a","x":{"model":"b","Model":1}}', b'{"model":"a","models":1,"modes":2,"streams":3}', b'{"model":"a","x":1,"x":2}', b'{"model":"a","x":1,"x":2,"y":"\\u0061"}'], ids=repr)  # fmt: skip
 def test_keys_that_decide_nothing_may_stand_as_they_like(body: bytes) -> None:
     assert model_of(body) == "a"
+
+
+@pytest.mark.parametrize("decoy", [b'{"model":1}', b'"\\u0061"'], ids=["nested model", "escaped letter"])
+def test_members_that_are_looked_at_one_by_one_are_bounded(decoy: bytes) -> None:
+    """They take a hundred times as long as those that are not, and everybody's streams wait meanwhile."""
+    most, more = (b'{"model":"a","x":%b%b}' % (decoy, b',"y":1' * (count - 2)) for count in (MOST_MEMBERS, MOST_MEMBERS + 1))
+
+    assert model_of(most) == "a"
+    assert f"more than {MOST_MEMBERS} members" in refused(more).public
 
 
 # ---- what is not a request
