@@ -66,7 +66,7 @@ class Attempt:
     ended: float = 0.0
     result: str = ""
     status: int = 0
-    headers_seconds: float | None = None  # from the request's last byte to the response head
+    headers_seconds: float | None = None  # from the beginning, with what it took to connect, to the response head
     reused: bool = False
 
 

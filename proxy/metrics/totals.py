@@ -111,7 +111,7 @@ class UpstreamTotals:
         )
         self.headers = Histogram(
             "llm_proxy_upstream_headers_seconds",
-            "From the last byte of a request to the response head of the upstream.",
+            "From the beginning of an attempt, with what it takes to connect, to the response head of the upstream.",
             ("upstream",),
             bounds=GAP_BUCKETS,
         )
