@@ -189,7 +189,7 @@ class Stream:
         self.progress.content(now)
 
     def drop_attempt(self) -> None:
-        """Close the current upstream, if there is one: another attempt follows, and nothing of this one counts any more."""
+        """Close the current upstream, if there is one: another attempt follows, unless the answer has been ended; then raises why."""
         self._close_upstream()
         if self._relay is not None:
             self._relay.ended = False
@@ -326,9 +326,10 @@ class Stream:
     # ---- helpers
 
     def _forgive(self) -> None:
-        """Forget the deadline that an attempt has missed: it did not end the answer."""
-        if isinstance(self.failure, UpstreamError):
-            self.failure = None
+        """Forget the deadline that an attempt has missed: it did not end the answer. Raises what did, if nobody has heard of it."""
+        if self.failure is not None and not isinstance(self.failure, UpstreamError):
+            raise self.failure
+        self.failure = None
 
     def _close_upstream(self) -> None:
         upstream, self.upstream = self.upstream, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from proxy import settings as config
 from proxy.dialects import CHAT, GEMINI_STREAM
 from proxy.dialects.base import Answer, Blind, Framing, RequestView
 from proxy.errors import (
+    Stopped,
     UpstreamBusy,
     UpstreamConnectFailed,
     UpstreamCredentials,
@@ -36,7 +38,7 @@ from tests.support.aws import Aws
 from tests.support.house import chat, settings
 from tests.support.http1 import ChunkedBody
 from tests.support.transports import turns
-from tests.support.upstream import DONE, Gate, Hang, Reply, Rst, Upstream, answer, closed_port, stream, verbatim
+from tests.support.upstream import DONE, Gate, Hang, Reply, Rst, Upstream, answer, closed_port, silent_port, stream, verbatim
 from tests.unit.handler.calling import Asked, asked, runtime
 
 CHAT_COMPLETIONS: Final = Match("model", "chat", CHAT, api="chat")
@@ -352,6 +354,25 @@ async def test_unreachable_upstream_leaves_its_error() -> None:
 
             assert it.results == [("a", "upstream_connect_failed")]
             assert it.call.exchange.code == "upstream_connect_failed"
+
+
+async def test_nobody_else_is_asked_once_the_answer_has_been_ended(second: Upstream) -> None:
+    """While a connection is made there is nothing to wake: what ended the answer meanwhile is heard of when the dial has failed."""
+    with silent_port() as port:
+        tasks, built = (
+            Tasks(),
+            runtime(settings(f"http://127.0.0.1:{port}", second.url, upstreams={"a": {"connect_timeout": "200ms"}})),
+        )
+        async with trying(built) as it:
+            answer = tasks.spawn(it.answer(A, B), name="answer")
+            await turns()
+
+            it.stream.fail(Stopped())
+            await asyncio.wait((answer,))
+
+            assert isinstance(answer.exception(), Stopped)
+            assert it.results == [("a", "upstream_connect_failed")]
+            assert not second.connections
 
 
 async def test_open_circuit_is_left_out_without_a_dial_while_another_target_is_left(first: Upstream, second: Upstream) -> None:

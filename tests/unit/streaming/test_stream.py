@@ -730,6 +730,19 @@ async def test_deadline_that_one_attempt_has_missed_is_no_reason_for_what_happen
     assert joined.stream.failure is None
 
 
+async def test_what_ends_an_answer_in_the_moment_of_its_first_event_is_not_lost(house: Rooms) -> None:
+    joined = await house.join()
+    first = await joined.first()
+    joined.upstream.body(TOKEN)
+
+    joined.stream.fail(Drained())
+    await first
+
+    with pytest.raises(Drained):
+        joined.stream.go_live(200)
+    assert joined.client.written == []
+
+
 async def test_content_that_came_together_with_the_deadline_wins(house: Rooms) -> None:
     joined = await house.join(clocks(first=4))
     first = await joined.first()
@@ -1243,7 +1256,8 @@ async def test_failure_of_a_dropped_attempt_does_not_undo_the_end_of_the_process
     with pytest.raises(Drained):
         await first
 
-    joined.stream.drop_attempt()
+    with pytest.raises(Drained):
+        joined.stream.drop_attempt()
 
     assert isinstance(joined.stream.failure, Drained)
 
