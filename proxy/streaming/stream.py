@@ -320,7 +320,7 @@ class Stream:
             self._paused_at = now
             exchange.backpressure_seconds += pause
             self.deadlines.shift(pause)
-        silence = now - self.deadlines.started - exchange.backpressure_seconds
+        silence = (exchange.ended or now) - self.deadlines.started - exchange.backpressure_seconds
         exchange.silence_seconds = silence if silence > 0 else 0.0
 
     # ---- helpers

@@ -22,7 +22,7 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamTruncated,
 )
-from proxy.exchange import GAP_BUCKETS, Phase, Usage
+from proxy.exchange import GAP_BUCKETS, Outcome, Phase, Usage
 from proxy.sse.relay import HOLD_LIMIT
 from proxy.streaming import NEVER
 from proxy.streaming.stream import AFTER_END, HOLD_PAUSE
@@ -1144,6 +1144,19 @@ async def test_draining_obeys_no_other_clock(house: Rooms) -> None:
 
     assert not joined.upstream.closed
     assert joined.pieces == [TOKEN]
+
+
+async def test_what_is_waited_for_after_the_client_has_left_is_nobodys_wait(house: Rooms) -> None:
+    joined = await house.join(clocks(drain=10))
+    await joined.live(TOKEN)
+    joined.clock.move(4)
+    joined.stream.client_gone()
+    joined.exchange.close(Outcome.CLIENT_GONE, joined.clock.now)
+
+    joined.clock.move(8)
+    joined.stream.close()
+
+    assert joined.exchange.silence_seconds == 4
 
 
 async def test_draining_reads_on_also_if_the_client_was_behind(house: Rooms) -> None:
