@@ -18,7 +18,7 @@ import orjson
 
 from proxy.errors import BadRequest
 
-MOST_MEMBERS: Final = 10_000  # that are looked at one by one: millions, as the largest body may hold, would keep every stream waiting
+MOST_MEMBERS: Final = 10_000  # that are looked at one by one: the largest body's millions would keep every stream waiting
 
 _READ: Final = ("model", "stream")  # the keys that decide something here
 _WHITESPACE: Final = re.compile(r"[ \t\n\r]*")
