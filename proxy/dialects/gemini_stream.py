@@ -96,10 +96,9 @@ class GeminiObserver(Observer):
         return seen
 
     def _is_alike(self, framed: bytes, begin: int) -> bool:
-        content = framed[begin:-2]
-        fits = self._shape is not None and self._shape.fits(content)
+        fits = self._shape is not None and self._shape.fits_framed(framed, begin)
         if fits:
-            self._counted = content
+            self._counted = framed[begin:-2]
         return fits
 
     def _failed(self, error: Any) -> int:

@@ -31,12 +31,12 @@ class Shape:
         self._at = len(before)
         self._after = after
         self._second = self._at + 1  # where the text's second byte stands, or the quote that ends it
-        self._behind = b'"%b\r\n' % after  # what is behind the text of a chunk in its framing
+        self._behind = b'"%b\r\n' % after if _ends(after) else b""  # what is behind the text of a chunk in its framing
 
     @classmethod
     def of(cls, chunk: bytes) -> Shape | None:
         """Return the shape of *chunk*, a whole event block; None when it holds no text that could be told apart."""
-        hole = _HOLE.search(chunk) if chunk.endswith(b"\n") else None  # a CR may be half of a line's end
+        hole = _HOLE.search(chunk)
         text = _TEXT.match(chunk, hole.end()) if hole else None
         if hole is None or text is None:
             return None
@@ -62,7 +62,8 @@ class Shape:
     def fits_framed(self, framed: bytes, begin: int) -> bool:
         """Tell it of a whole chunk in its framing, whose content begins at *begin*; where the text is escaped, perhaps wrongly not.
 
-        The hot path. That a text holds a raw control character, and so is no JSON, goes unseen here.
+        The hot path. That a text holds a raw control character, and so is no JSON, goes unseen here. Never told of a chunk that
+        ends in CR, which may be half of a line's end.
         """
         if not framed.startswith(self._before, begin):
             return False
@@ -105,7 +106,7 @@ class PaddedShape(Shape):
         return padding is not None and chunk[padding.end() :] == self._end
 
     def fits_framed(self, framed: bytes, begin: int) -> bool:
-        return self.fits(framed[begin:-2])
+        return _ends(self._end) and self.fits(framed[begin:-2])
 
 
 class CountedShape(Shape):
@@ -132,7 +133,7 @@ class CountedShape(Shape):
         return varying is not None and chunk[varying.end() :] == self._last
 
     def fits_framed(self, framed: bytes, begin: int) -> bool:
-        return self.fits(framed[begin:-2])
+        return _ends(self._last) and self.fits(framed[begin:-2])
 
     def _repeats(self, chunk: bytes) -> bool:
         text = _TEXT.match(chunk, self._at)
@@ -141,3 +142,8 @@ class CountedShape(Shape):
         numbers = _NUMBER.sub(rb"[0-9]++", re.escape(self._counts))
         self._varying = re.compile(_TEXT.pattern + re.escape(self._after) + numbers)  # kept by `re` for the next stream
         return True
+
+
+def _ends(lines: bytes) -> bool:
+    """Tell whether the last of *lines* is whole for certain: behind a CR the LF may be still on its way."""
+    return lines.endswith(b"\n")

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from proxy.errors import ModelNotFound
+from proxy.errors import MethodNotAllowed, ModelNotFound
 from proxy.simulator.dialect import Answer, Call, Whole
 from proxy.simulator.scenarios import MODELS
 
@@ -20,6 +20,8 @@ def read_models(_: Call) -> Answer:
 def read_model(call: Call) -> Answer:
     """Read `GET /v1beta/models/{model}`."""
     name = call.parameters["model"]
+    if ":" in name:  # behind it stands what is to be done with the model
+        raise MethodNotAllowed(("POST",))
     if name not in MODELS:
         raise ModelNotFound
     body = orjson.dumps(_model(name))

@@ -174,9 +174,19 @@ def test_a_chunk_without_text_has_no_shape(block: bytes) -> None:
 
 
 @pytest.mark.parametrize("end", [b"\r\r", b"\n\r"], ids=repr)
-def test_a_chunk_that_ends_in_cr_has_no_shape(end: bytes) -> None:
+@pytest.mark.parametrize(
+    "block",
+    [with_text("Hi"), with_text("Hi", padding="a8Fk"), gemini.text("Hi", 1)],
+    ids=["plain", "padded", "counted"],
+)
+def test_a_chunk_that_ends_in_cr_is_shown_to_the_observer_each_time(block: bytes, end: bytes) -> None:
     """The LF may be still on its way, so that nothing may be put behind such a chunk as behind all that are alike."""
-    assert Shape.of(with_text("Hi").replace(b"\n\n", end)) is None
+    chunk = block.rstrip(b"\r\n") + end
+    shape = Shape.of(chunk)
+
+    assert shape is not None
+    assert shape.fits(chunk)
+    assert not shape.fits_framed(b"%x\r\n%b\r\n" % (len(chunk), chunk), len(b"%x\r\n" % len(chunk)))
 
 
 @pytest.mark.parametrize("block", SEEN, ids=range(len(SEEN)))
