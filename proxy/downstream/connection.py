@@ -98,9 +98,10 @@ class ClientConnection(web.RequestHandler):
         try:
             while await self._serve(await self._next_request()):
                 self._await_next()
+            self._hear_out()
         finally:
             if self.transport is not None and self._parting is None:
-                self._end(self.transport)
+                self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self.transport is None:
@@ -182,17 +183,16 @@ class ClientConnection(web.RequestHandler):
         self._head_arrived()
         self.force_close()
 
-    def _end(self, transport: asyncio.Transport) -> None:
-        """Close the connection, our side first where the client may still be sending what cannot be read (RFC 9112 9.6).
+    def _hear_out(self) -> None:
+        """End our side first, where the client may still be sending what cannot be read (RFC 9112 9.6).
 
         Closing a socket on bytes that come, or wait in it, would destroy the answer on its way.
         """
-        if not self._reader.dead or transport.is_closing():
-            transport.close()
-            return
-        self._seen = True  # what comes now is no head
-        transport.write_eof()
-        self._parting = self._loop.call_later(LINGERING, transport.close)
+        transport = self.transport
+        if self._reader.dead and self._parting is None and transport is not None and not transport.is_closing():
+            self._seen = True  # what comes now is no head
+            transport.write_eof()
+            self._parting = self._loop.call_later(LINGERING, transport.close)
 
     async def _next_request(self) -> Request:
         if not self._queue:
@@ -227,8 +227,11 @@ class ClientConnection(web.RequestHandler):
         return read and sent.keep_alive and not self._close and not self._force_close
 
     def _failed(self, request: Request, error: InternalError) -> Sent:
-        # a response that has begun cannot be replaced any more
-        return CLOSED if request.begun else self.listener.refuse(error, request)
+        if not request.begun:
+            return self.listener.refuse(error, request)
+        if self.transport is not None:  # it cannot be replaced any more, and must not look finished
+            self.transport.close()
+        return CLOSED
 
     async def _discarded(self, body: Body) -> bool:
         """Read for a while what nobody has wanted; tells whether that was all of it."""

@@ -509,15 +509,18 @@ async def test_what_follows_a_head_that_is_refused_is_not_listened_to_for_ever(
     assert client.transport.ended == "close"
 
 
-async def test_head_that_is_refused_behind_an_answer_that_was_cut_changes_nothing_in_its_end(listener: Listener) -> None:
+@pytest.mark.parametrize(("last", "ended"), [(b"", "close"), (b"error", "")])
+async def test_head_that_is_refused_behind_an_answer_that_was_cut_changes_nothing_in_its_end(
+    listener: Listener, last: bytes, ended: str
+) -> None:
     client, downstream = await listener.downstream()
     client.transport.stall()
     downstream.begin(200, ())
     await client.send(SECRET + b"\r\n\r\n")
 
-    await listener.answer(downstream.cut())
+    await listener.answer(downstream.cut(last))
 
-    assert client.transport.ended == "close"
+    assert client.transport.ended == ended
     assert not client.transport.finished
 
 
@@ -544,11 +547,12 @@ async def test_no_second_answer_is_put_behind_one_that_has_begun(listener: Liste
     listener.server.handler = fail_behind_the_answer
     client = await listener.connect()
 
-    await client.send(GET)
+    await client.send(GET + SECRET)
 
     assert client.transport.sent.count(b"HTTP/1.1 ") == 1
     assert listener.refused == []
     assert client.transport.ended == "close"
+    assert not client.transport.finished, "whoever reads to the end would take a FIN for a good one"
 
 
 @pytest.mark.parametrize("broken", [b"zz\r\n", b"5\r\nhelloX\r\n", b"5\r\nhello\r\n-1\r\n"])
