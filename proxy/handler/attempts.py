@@ -134,7 +134,7 @@ class Attempts:
         """Write the attempt down, and return the request for its target."""
         upstream, model = target
         call, exchange = self._call, self._call.exchange
-        exchange.upstream = upstream
+        exchange.upstream, exchange.upstream_request_id = upstream, ""
         self._attempt = Attempt(upstream, model, now)
         exchange.attempts.append(self._attempt)
         out, back = question(call, backend, target)

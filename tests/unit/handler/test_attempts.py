@@ -346,6 +346,16 @@ async def test_error_body_that_does_not_end_is_not_passed_on_as_if_it_were_whole
         await first.closed()
 
 
+async def test_id_of_one_upstreams_answer_is_not_told_of_another(first: Upstream) -> None:
+    first.script(answer(BUSY, 500, headers=[("x-request-id", "up1")]))
+    with closed_port() as port:
+        async with trying(runtime(settings(first.url, f"http://127.0.0.1:{port}", retry={"attempts": 2}))) as it:
+            with pytest.raises(UpstreamConnectFailed):
+                await it.answer(A, B)
+
+            assert (it.call.exchange.upstream, it.call.exchange.upstream_request_id) == ("b", "")
+
+
 async def test_unreachable_upstream_leaves_its_error() -> None:
     with closed_port() as port:
         async with trying(runtime(settings(f"http://127.0.0.1:{port}", retry={"attempts": 1}))) as it:
