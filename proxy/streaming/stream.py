@@ -131,9 +131,7 @@ class Stream:
         that event is an error: the upstream stays, and the caller either drops it or relays it as it is. Raises another
         UpstreamError when no event will come. *upstream* is closed by `close`.
         """
-        self.upstream = upstream
-        self._end = None
-        self._held_content = False
+        self.upstream, self._end, self._held_content = upstream, None, False
         self.relay.begin(observer, framing)
         self.deadlines.byte_at = self._clock()
         self._first = asyncio.get_running_loop().create_future()
@@ -296,9 +294,10 @@ class Stream:
                 self.fail(missed)
 
     def fail(self, error: ProxyError) -> None:
-        """End the answer with *error*, or the attempt, where it can still be replaced. What has had its last event is finished."""
-        if self._passage is not None and self.relay.ended and not isinstance(error, ClientStalled):
-            self.upstream_end(BodyEnd.COMPLETE)
+        """End the answer with *error*, or the attempt, where it can still be replaced. What its events have told comes first."""
+        observer = None if self._passage is None else self.relay.observer
+        if observer is not None and (self.relay.ended or observer.error) and not isinstance(error, ClientStalled):
+            self.upstream_end(BodyEnd.COMPLETE if self.relay.ended else BodyEnd.CUT)
             return
         self.failure = self.failure or error
         waker: asyncio.Future[Any] | None = self._done if self._done is not None else self._waiting
@@ -348,8 +347,7 @@ class Stream:
         self.downstream.begin(200, [*self._plan.early_headers, *self._headers], data=frame + comments)
         if self.upstream is not None and self._paused_at is None:
             self.upstream.resume()  # the hold may have been too full to read on
-        self.exchange.committed = now
-        self.exchange.committed_early = True
+        self.exchange.committed, self.exchange.committed_early = now, True
         self.exchange.status = 200
         self.exchange.keepalives_before += bool(frame)
 

@@ -498,6 +498,21 @@ async def test_what_would_end_an_answer_finishes_one_that_has_come_to_its_last_e
     assert joined.stream.failure is None
 
 
+@pytest.mark.parametrize(("events", "clean"), [([ERROR_EVENT], False), ([ERROR_EVENT, DONE], True)], ids=["open", "ended"])
+async def test_an_answer_that_has_told_its_error_ends_with_that_and_not_with_the_next(
+    house: Rooms, events: list[bytes], clean: bool
+) -> None:
+    """The client would be told twice, and the second time something else."""
+    joined = await house.join(clocks(idle=60))
+    running = await joined.live(TOKEN, *events)
+
+    joined.stream.fail(UpstreamStalled())
+
+    with pytest.raises(UpstreamErrorEvent):
+        await running
+    assert joined.stream.ended_clean is clean
+
+
 async def test_client_that_does_not_take_the_last_event_is_given_up_all_the_same(house: Rooms) -> None:
     joined = await house.join(clocks(write_stall=1))
     running = await joined.live(TOKEN)
