@@ -79,6 +79,7 @@ clean: ## remove all that these commands have made
 
 # Stamps tell what is installed; a second `make run` starts at once.
 $(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d, and 3.11 or newer is needed: say where one is with PYTHON=…" % sys.version_info[:2])'
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/%.stamp: requirements/%.txt $(SOURCE) | $(VENV)/bin/python
