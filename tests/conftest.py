@@ -6,6 +6,9 @@ import hypothesis
 import pytest
 
 from tests.support.components import require
+from tests.support.standstill import pytest_runtest_protocol, pytest_sessionstart, pytest_terminal_summary
+
+__all__ = ["pytest_runtest_protocol", "pytest_sessionstart", "pytest_terminal_summary"]
 
 # A busy machine is no reason to fail: neither an example nor the making of one has a time.
 hypothesis.settings.register_profile(
