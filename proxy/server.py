@@ -194,7 +194,7 @@ class Server:
         log.info("draining", extra={"in_flight": len(self.lifecycle), "deadline_s": drain.deadline})
         if grace and drain.grace:
             await self._unless_hurried(asyncio.sleep(min(drain.grace, drain.deadline)))
-        await self._site.stop()
+        await self._close_listener()
         self.lifecycle.reachable = False
         while not self._hurry.is_set() and time.monotonic() < deadline:
             left = deadline - time.monotonic()
@@ -289,6 +289,12 @@ class Server:
         limits = self.settings.limits
         self._public.expire_heads(now, limits.header_timeout)
         self._current.sweep(now)
+
+    async def _close_listener(self) -> None:
+        """Take no more connections. The standard loop forgets those that it has accepted in the turn before, so it gets one more."""
+        asyncio.get_running_loop().remove_reader(self._listener)
+        await asyncio.sleep(0)
+        await self._site.stop()
 
     async def _end_streams(self) -> None:
         """End what is still there: told in the stream where that is possible, and never as if it were finished."""

@@ -394,6 +394,21 @@ async def test_only_during_the_grace_new_connections_are_accepted(upstream: Upst
             await ask(house)
 
 
+@pytest.mark.parametrize("so_many_turns", [2, 3], ids=["accepted in this very turn", "accepted before"])
+async def test_a_connection_that_is_accepted_when_the_listener_closes_is_served(so_many_turns: int) -> None:
+    """The standard loop, left to itself, neither serves nor closes one that it has accepted in the turn before."""
+    loop = asyncio.get_running_loop()
+    async with open_house(settings()) as house:
+        with socket.create_connection(house.server.address) as client:
+            client.sendall(f"GET /auth/ping HTTP/1.1\r\nHost: p\r\n{': '.join(BEARER[0])}\r\n\r\n".encode())
+            client.setblocking(False)
+            await turns(so_many_turns)
+
+            await house.server.drain()
+
+            assert (await asyncio.wait_for(loop.sock_recv(client, 4096), 5)).startswith(b"HTTP/1.1 200 ")
+
+
 async def test_the_grace_is_cut_by_the_deadline() -> None:
     async with open_house(settings(drain={"grace": "30s", "deadline": "100ms"})) as house:
         began = time.monotonic()
