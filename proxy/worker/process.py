@@ -78,8 +78,8 @@ class Worker:
             self._tasks.spawn(self._push(), name="metrics for the supervisor")
             await server.serve()
         finally:
-            self._measure({})
             await server.close()
+            self._measure({})
 
     def _handlers(self) -> Mapping[str, Handler]:
         return {

@@ -23,7 +23,7 @@ from proxy.supervisor.channel import Facts, Handler
 from proxy.supervisor.worker import WHERE
 from proxy.tasks import Tasks
 from proxy.worker.process import Worker, run
-from tests.support.answers import TOKEN
+from tests.support.answers import TOKEN, until
 from tests.support.client import End, RawClient
 from tests.support.components import HOST
 from tests.support.house import BEARER, CHAT, chat, settings
@@ -231,6 +231,23 @@ async def test_told_to_stop_it_lets_what_runs_come_to_its_end_and_tells_its_last
         shown = Metrics(others=lambda: [it.metrics[-1]]).render().decode()  # type: ignore[list-item]
         assert response.end is End.CLEAN
         assert 'outcome="completed"' in shown
+
+
+async def test_what_it_cuts_at_its_very_end_is_in_its_last_metrics_too() -> None:
+    """A request without a stream ends with its connection, when nothing is waited for any more."""
+    async with serving() as it, it.client() as client:
+        await client.send_request("POST", CHAT, [*BEARER, ("Content-Length", "100")])
+        await client.send(b"{")
+        await until(lambda: len(it.worker._server.lifecycle) == 1)
+
+        it.channel.tell("stop", grace=False)
+        it.channel.tell("hurry")
+        await it.ended()
+        it.worker.channel.close()
+        await it.channel.closed()
+
+        shown = Metrics(others=lambda: [it.metrics[-1]]).render().decode()  # type: ignore[list-item]
+        assert 'outcome="drained"' in shown
 
 
 async def test_hurried_it_ends_what_runs_honestly(upstream: Upstream) -> None:
