@@ -87,6 +87,7 @@ class Issuer:
             models=self._models(claims),
             max_streams=self._max_streams,
             expires_at=expires_at,
+            issuer=self.name,
         )
 
     def _models(self, claims: dict[str, Any]) -> tuple[str, ...] | None:

@@ -113,7 +113,9 @@ async def test_a_token_of_every_public_key_family_is_accepted(key: Any, algorith
 
         principal = await auth.authenticate(bearer(mint(key(), algorithm, models=["gpt-*"])), NOW)
 
-        assert principal == Principal(subject="user-1", method="jwt", models=("gpt-*",), max_streams=100, expires_at=NOW + 3600)
+        assert principal == Principal(
+            subject="user-1", method="jwt", models=("gpt-*",), max_streams=100, expires_at=NOW + 3600, issuer=ISSUER
+        )
         await auth.close()
 
 
@@ -329,7 +331,9 @@ async def test_the_bearer_of_a_ticket_is_who_asked_for_it() -> None:
         by_token = await auth.identify(redeeming(await ticket(auth, mint(rsa_key(), "RS256", models=["gpt-*"]))), NOW)
 
         assert by_key == Principal(subject="ci", method="api_key", models=("gpt-*",), max_streams=20)
-        assert by_token == Principal(subject="user-1", method="jwt", models=("gpt-*",), max_streams=100, expires_at=NOW + 3600)
+        assert by_token == Principal(
+            subject="user-1", method="jwt", models=("gpt-*",), max_streams=100, expires_at=NOW + 3600, issuer=ISSUER
+        )
         assert by_key.slot == "api_key:ci"
 
 

@@ -39,7 +39,9 @@ async def refusal(token: str, **members: object) -> str:
 async def test_a_good_token_gives_its_subject_until_it_expires() -> None:
     principal = await verify(mint(SECRET, "HS256"))
 
-    assert principal == Principal(subject="user-1", method="jwt", models=None, max_streams=100, expires_at=NOW + 3600)
+    assert principal == Principal(
+        subject="user-1", method="jwt", models=None, max_streams=100, expires_at=NOW + 3600, issuer=ISSUER
+    )
 
 
 @pytest.mark.parametrize(
