@@ -203,7 +203,7 @@ async def test_p29_flood_of_unknown_key_ids_does_not_reach_the_issuer(upstream: 
 
         assert statuses == [200 if number % 11 == 1 else 401 for number in range(55)]
         assert len(jwks.requests) <= 2
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 25, "the issuer may be asked again after 30 s"
 
 
 async def test_keys_are_kept_through_an_outage_of_the_issuer(upstream: Upstream, jwks: Upstream) -> None:
