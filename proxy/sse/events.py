@@ -65,10 +65,9 @@ class Splitter:
         held += data
         blocks: list[bytes] = []
         start = 0
-        position = self._scanned
-        while (end := next_end(held, position)) > 0:
+        for end in ends(held, self._scanned):
             blocks.append(self._whole(bytes(held[start:end])))
-            start = position = end
+            start = end
         del held[:start]
         self._scanned = max(len(held) - 3, 0)
         if len(held) > self._cap:
@@ -99,18 +98,24 @@ class Splitter:
             self.id_seen = lines.startswith(b"id") or lines.find(b"\nid") >= 0 or lines.find(b"\rid") >= 0
 
 
-def next_end(held: bytearray, position: int) -> int:
-    """Return where the next event ends; -1: not yet. Substring tests where the line ends are of one kind: the expression costs ten times as much."""
-    end = held.find(b"\n\n", position)
-    cr = held.find(b"\r", position)
-    if cr < 0 or 0 <= end < cr:
-        return end + 2 if end >= 0 else -1
-    end = held.find(b"\r\n\r\n", position)
-    until = end if end >= 0 else len(held)
-    if held.count(b"\r", position, until) == held.count(b"\r\n", position, until) == held.count(b"\n", position, until):
-        return end + 4 if end >= 0 else -1
-    found = _END.search(held, position)
-    return found.end() if found else -1
+def ends(held: bytearray, position: int) -> list[int]:
+    """Return where events end behind *position*; a byte is looked at a few times, however many there are.
+
+    Substring tests where the line ends are of one kind: the expression costs ten times as much.
+    """
+    if held.find(b"\r", position) < 0:
+        return _ends_of(b"\n\n", held, position)
+    if held.count(b"\r", position) == held.count(b"\r\n", position) == held.count(b"\n", position):
+        return _ends_of(b"\r\n\r\n", held, position)
+    return [found.end() for found in _END.finditer(held, position)]
+
+
+def _ends_of(mark: bytes, held: bytearray, position: int) -> list[int]:
+    found: list[int] = []
+    while (at := held.find(mark, position)) >= 0:
+        position = at + len(mark)
+        found.append(position)
+    return found
 
 
 def _is_one_block(data: bytes) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from proxy.dialects.openai import read_json
 from proxy.dialects.usage import read_usage
-from proxy.sse.events import CAP, next_end, parse
+from proxy.sse.events import CAP, ends, parse
 from proxy.translate.base import Back, EventTranslator
 
 _NULL: Final = re.compile(rb',\s*"usage"\s*:\s*null')
@@ -66,9 +66,9 @@ class UsageTaken(EventTranslator):
         held += data
         out: list[bytes] = []
         start = 0
-        while (end := next_end(held, max(start, self._scanned))) > 0:
+        for end in ends(held, self._scanned):
             out.append(self._event(bytes(held[start:end])))
-            start = self._scanned = end
+            start = end
         del held[:start]
         self._scanned = max(len(held) - 3, 0)
         if len(held) > CAP or (held and self._passing):

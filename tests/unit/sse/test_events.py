@@ -38,6 +38,33 @@ def as_a_browser(case: Case) -> list[tuple[str, str]]:
     return [(event.type, event.data) for event in events(case.stream)]
 
 
+class Watched(bytearray):
+    """Counts the bytes of it that are searched."""
+
+    looked_at = 0
+
+    def find(self, mark: bytes, start: int) -> int:  # type: ignore[override]  # as it is used here
+        at = super().find(mark, start)
+        self.looked_at += (len(self) if at < 0 else at) - start
+        return at
+
+    def count(self, mark: bytes, start: int, end: int | None = None) -> int:  # type: ignore[override]  # as it is used here
+        self.looked_at += (len(self) if end is None else end) - start
+        return super().count(mark, start, end)
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\r\n\n"], ids=repr)
+def test_each_byte_is_looked_at_a_few_times_however_many_events_come_together(end: bytes) -> None:
+    """A proxy that is late reads hundreds at once; all other streams would wait for as many looks at all that is behind each."""
+    splitter = Splitter()
+    splitter.held = held = Watched(b"da")
+
+    blocks = splitter.feed(b"ta: 1" + end + (b"data: 2" + end) * 500)
+
+    assert len(blocks) == 501
+    assert held.looked_at < 10 * 500 * len(b"data: 2" + end)
+
+
 def test_an_observer_sees_the_events_that_a_browser_dispatches() -> None:
     for case in random_cases(case_count() // 2, seed=11):
         assert dispatched(case) == as_a_browser(case), case
