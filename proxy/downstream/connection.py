@@ -12,6 +12,7 @@ This is the one file that touches private attributes of aiohttp; each use is mar
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -191,7 +192,8 @@ class ClientConnection(web.RequestHandler):
         transport = self.transport
         if self._reader.dead and self._parting is None and transport is not None and not transport.is_closing():
             self._seen = True  # what comes now is no head
-            transport.write_eof()
+            with contextlib.suppress(OSError):  # it was reset a moment ago, which we are about to hear
+                transport.write_eof()
             self._parting = self._loop.call_later(LINGERING, transport.close)
 
     async def _next_request(self) -> Request:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import errno
 import logging
 import socket
 import time
@@ -18,7 +19,7 @@ from proxy.downstream.reader import PIPELINE_LIMIT
 from proxy.errors import BadRequest, HeadersTimeout, HeadersTooLarge, InternalError, ProxyError
 from tests.support.handclock import HandClock
 from tests.support.loops import FACTORIES
-from tests.support.transports import RecordingSocket, turns
+from tests.support.transports import RecordingSocket, RecordingTransport, turns
 from tests.unit.downstream.listening import GET, Client, Listener, listening
 
 TIMEOUT = 10.0
@@ -495,6 +496,26 @@ async def test_what_follows_a_head_that_is_refused_may_come_for_a_while(listener
     assert client.transport.ended == ""
     assert client.transport.sent == answer, "nothing can be written behind our own end"
     assert listener.requests == []
+
+
+async def test_client_that_resets_as_it_is_refused_is_no_fault_of_ours(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The standard loop asks the kernel at once, which knows of the RST before the loop does."""
+
+    def reset(transport: RecordingTransport) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(RecordingTransport, "write_eof", reset)
+    client = await listener.connect()
+    await client.send(SECRET + b"\r\n\r\n")
+    before = client.transport.ended
+
+    client.transport.lose(ConnectionResetError())
+    await turns()
+
+    assert before == "", "the end that comes is the client's"
+    assert len(listener.refused) == 1
 
 
 async def test_what_follows_a_head_that_is_refused_is_not_listened_to_for_ever(
