@@ -15,7 +15,7 @@
             UpstreamBusy 503            UpstreamDnsFailed 502       UpstreamConnectFailed 502   UpstreamTlsFailed 502
             UpstreamClosed 502          UpstreamReset 502           UpstreamMalformed 502       UpstreamTimeout 504
             UpstreamStalled 504         UpstreamTruncated 502       UpstreamErrorEvent 502      UpstreamUnexpected 502
-            UpstreamCredentials 502     UpstreamRefused 502 (for the client: the upstream's own)
+            UpstreamCredentials 502     UpstreamWayRefused 502      UpstreamRefused 502 (for the client: the upstream's own)
 
 A class says which status and stable code the client sees, whose fault it was, which outcome word the exchange gets,
 and whether another attempt may follow. `detail` is for the operator's log; `public` is for the client and never holds a
@@ -74,6 +74,7 @@ from proxy.errors.upstream import (
     UpstreamTlsFailed,
     UpstreamTruncated,
     UpstreamUnexpected,
+    UpstreamWayRefused,
 )
 
 __all__ = [
@@ -124,4 +125,5 @@ __all__ = [
     "UpstreamTlsFailed",
     "UpstreamTruncated",
     "UpstreamUnexpected",
+    "UpstreamWayRefused",
 ]

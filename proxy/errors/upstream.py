@@ -38,6 +38,12 @@ class UpstreamConnectFailed(UpstreamError):
     public = "The model's backend could not be reached."
 
 
+class UpstreamWayRefused(UpstreamConnectFailed):
+    """The forward proxy refused a request that it had been sent already; of a body that is sent once nothing is left by then."""
+
+    retry = Retry.UNTIL_FIRST_EVENT
+
+
 class UpstreamTlsFailed(UpstreamError):
     code = "upstream_tls_failed"
     retry = Retry.SAFE

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol, TypeVar
 
-from proxy.errors import UpstreamBusy, UpstreamClosed, UpstreamConnectFailed, UpstreamReset
+from proxy.errors import UpstreamBusy, UpstreamClosed, UpstreamReset, UpstreamWayRefused
 from proxy.exchange import Phase
 from proxy.tasks import Tasks
 from proxy.upstream.chunks import TakeChunk
@@ -211,8 +211,8 @@ class Pool:
 
 
 def _refuse_way_out() -> NoReturn:
-    """Raise UpstreamConnectFailed: a 407 is never a backend's word (RFC 9110 15.5.8)."""
-    raise UpstreamConnectFailed("the forward proxy refused the request with status 407")
+    """Raise UpstreamWayRefused: a 407 is never a backend's word (RFC 9110 15.5.8)."""
+    raise UpstreamWayRefused("the forward proxy refused the request with status 407")
 
 
 async def _upload(connection: UpstreamConnection, more: AsyncGenerator[bytes, None]) -> None:

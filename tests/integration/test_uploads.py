@@ -110,6 +110,22 @@ async def test_rest_of_an_upload_that_was_answered_early_is_read_and_the_next_re
         assert (early.status, following.status, following.json()) == (status, 200, JSON)
 
 
+async def test_upload_that_a_forward_proxy_refuses_is_not_tried_again(upstream: Upstream) -> None:
+    """What has been read of it is gone: a second attempt would tell the upstream that nothing was all of it."""
+    upstream.script(Reply(status=407, early=True, framing="length", before=[Gate("answer")], length=0), answer(JSON))
+    async with open_house(uploading(upstream)) as house, house.client() as client:
+        await client.send_request("POST", FILES, [*BEARER, ("Transfer-Encoding", "chunked")])
+        await client.send(framed(LARGE[:9000], chunked=True))
+        await upstream.reached("answer")
+        upstream.open("answer")
+
+        response = await client.response()
+        await response.read()
+
+        assert (response.status, response.json()["error"]["code"]) == (502, "upstream_connect_failed")
+        assert len(upstream.requests) == 1
+
+
 async def test_chunked_upload_over_the_limit_gets_a_413_and_its_upstream_is_closed(upstream: Upstream) -> None:
     upstream.script(answer(JSON))
     async with open_house(uploading(upstream)) as house, house.client() as client:

@@ -19,12 +19,18 @@ from proxy.errors import (
     Retry,
     TooManyStreams,
     Untranslatable,
+    UpstreamConnectFailed,
     UpstreamError,
+    UpstreamWayRefused,
 )
 from proxy.exchange import Outcome
 
 BRANCHES = {ProxyError, RequestError, Denied, LimitError, UpstreamError}
-SHARED = {"invalid_request": {RequestError, BadRequest, Denied}, "internal_error": {ProxyError, InternalError}}
+SHARED = {
+    "invalid_request": {RequestError, BadRequest, Denied},
+    "internal_error": {ProxyError, InternalError},
+    "upstream_connect_failed": {UpstreamConnectFailed, UpstreamWayRefused},
+}
 KINDS = {
     Kind.INVALID_REQUEST: {400, 405, 409, 415, 417, 501, 505},
     Kind.AUTHENTICATION: {401},
