@@ -37,7 +37,7 @@ class Deadlines:
         self._attempt_until = now + self._clocks.attempt if another else NEVER
 
     def settle(self) -> None:
-        """Stop the attempt's clock: no other attempt can follow any more."""
+        """Stop the attempt's clock: it has failed, or no other can follow any more."""
         self._attempt_until = NEVER
 
     def upload_moved(self, now: float) -> None:

@@ -149,7 +149,6 @@ class Stream:
         now = self._clock()
         self._forgive()
         self._done = asyncio.get_running_loop().create_future()
-        self.deadlines.settle()
         data = self.relay.release(now)
         if length is not None:
             self.relay.framing = Framing.OPAQUE  # nothing may be put into a body whose length is told
@@ -325,7 +324,8 @@ class Stream:
     # ---- helpers
 
     def _forgive(self) -> None:
-        """Forget the deadline that an attempt has missed: it did not end the answer. Raises what did, if nobody has heard of it."""
+        """Forget what an attempt's clock has said, and stop it: it did not end the answer. Raises what did, if nobody has heard of it."""
+        self.deadlines.settle()
         if self.failure is not None and not isinstance(self.failure, UpstreamError):
             raise self.failure
         self.failure = None

@@ -15,6 +15,7 @@ from proxy.errors import (
     Expired,
     InternalError,
     ProxyError,
+    UpstreamClosed,
     UpstreamErrorEvent,
     UpstreamMalformed,
     UpstreamReset,
@@ -326,6 +327,25 @@ async def test_each_attempt_has_its_own_time_and_all_of_them_have_one_together(h
     assert still
     with pytest.raises(UpstreamTimeout):
         await last
+
+
+async def test_the_time_of_an_attempt_that_has_failed_does_not_run_on_in_the_wait_for_the_next(house: Rooms) -> None:
+    """Where the other target cannot be asked, the wait may be for this one again, and longer than an attempt may take."""
+    joined = await house.join(clocks(attempt=30, first=300))
+    attempt = await joined.attempt(another=True)
+    joined.upstream.lose()
+    with pytest.raises(UpstreamClosed):
+        await attempt
+    joined.stream.drop_attempt()
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiting = joined.spawn(joined.stream.wait(over, Phase.BACKOFF))
+    await turns()
+
+    await joined.tick(60)
+
+    assert not over.done()
+    over.set_result(None)
+    await waiting
 
 
 async def test_attempt_has_no_time_limit_of_its_own_once_it_answers(house: Rooms) -> None:
