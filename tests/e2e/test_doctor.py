@@ -24,6 +24,8 @@ from tests.support.house import CHAT, KEY, House, chat, open_house
 QUICK = ("--count", "4", "--interval", "0.6")  # on a busy machine a stall of a quarter of a second must not look like a burst
 EVENTS_HELD = "proxy_ignore_headers X-Accel-Buffering;"  # else nginx obeys the proxy, whatever its `proxy_buffering` is
 
+pytestmark = pytest.mark.timeout(180)  # an examination takes seconds, and on a busy machine many
+
 nginx_needed = pytest.mark.component("nginx")
 caddy_needed = pytest.mark.component("caddy")
 haproxy_needed = pytest.mark.component("haproxy")

@@ -15,6 +15,7 @@ from tests.support.answers import (
     CREATED,
     ERROR_EVENT,
     FINISH,
+    KEEPALIVE,
     RESPONSES,
     TEXT_DELTA,
     TOKEN,
@@ -72,7 +73,7 @@ async def test_p12_a_client_library_reports_an_incomplete_read(death: Fin | Rst,
         with pytest.raises(http.client.IncompleteRead) as caught:
             await asyncio.to_thread(read_whole, house)
 
-        assert caught.value.partial.startswith(TOKEN * 2)
+        assert caught.value.partial.replace(KEEPALIVE, b"").startswith(TOKEN * 2)
         assert (await only_record(house))["outcome"] == outcome
 
 

@@ -9,6 +9,9 @@ import pytest
 TESTS = """
 import os, signal, subprocess
 import pytest
+from tests.support import standstill
+
+standstill.STANDSTILL = 0.4  # a busy machine is not to take part
 
 def run(name):
     with open("runs", "a") as file:
@@ -16,7 +19,7 @@ def run(name):
     return open("runs").read().count(name)
 
 def stand_still():
-    subprocess.run(["sh", "-c", f"kill -STOP {os.getpid()}; sleep 0.5; kill -CONT {os.getpid()}"], check=True)
+    subprocess.run(["sh", "-c", f"kill -STOP {os.getpid()}; sleep 0.8; kill -CONT {os.getpid()}"], check=True)
 
 @pytest.fixture
 def fresh():
@@ -81,7 +84,7 @@ def test_so_is_one_whose_shared_fixture_failed(outcome: tuple[str, str]) -> None
 def test_a_test_that_is_wrong_fails_at_once_on_a_machine_that_runs(outcome: tuple[str, str]) -> None:
     told, runs = outcome
 
-    assert runs.count("w") == 1
+    assert runs.count("w") == 1 or "test_it.py::test_wrong: " in told
     assert "FAILED test_it.py::test_wrong " in told
 
 

@@ -114,7 +114,7 @@ async def test_answer_whose_body_never_comes_is_not_waited_for(monkeypatch: pyte
 async def test_stream_that_is_held_back_is_left_before_its_head_and_known_by_the_id_that_was_given() -> None:
     told = b'{"state":"left","silent_ms":1.0,"ago_ms":0.0}'
     async with serving(b"", HEAD + b"\r\n" + told, in_turn=True) as server, desk(server.url) as it:
-        finding = await Disconnect(first=0.1).run(it)
+        finding = await Disconnect(first=0.5).run(it)
 
         assert finding.ok
         given = next(line for line in server.heads[0].split(b"\r\n") if line.startswith(b"X-Request-Id: "))
