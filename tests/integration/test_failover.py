@@ -137,7 +137,7 @@ async def test_dial_that_nobody_answers_is_replaced_by_the_next_target(pair: Pai
     _, b = pair
     b.script(GOOD)
     with silent_port() as port:
-        async with open_house(quick(local(port), b.url, upstreams={"a": {"connect_timeout": "200ms"}})) as house:
+        async with open_house(quick(local(port), b.url, upstreams={"a": {"connect_timeout": "1s"}})) as house:
             response = await ask(house)
 
             assert (response.status, without_comments(response)) == (200, WHOLE)
@@ -239,7 +239,7 @@ async def test_failed_dial_behind_keepalives_is_replaced_by_the_next_target(
     c.script(GOOD)
     with way() as port:
         configured = quick(
-            a.url, local(port), c.url, streaming={"commit_after": "50ms"}, upstreams={"b": {"connect_timeout": "200ms"}}
+            a.url, local(port), c.url, streaming={"commit_after": "50ms"}, upstreams={"b": {"connect_timeout": "1s"}}
         )
         async with open_house(configured) as house, house.client() as client:
             response = await begin_behind_keepalives(client)

@@ -371,7 +371,7 @@ async def test_nobody_else_is_asked_once_the_answer_has_been_ended(second: Upstr
     with silent_port() as port:
         tasks, built = (
             Tasks(),
-            runtime(settings(f"http://127.0.0.1:{port}", second.url, upstreams={"a": {"connect_timeout": "200ms"}})),
+            runtime(settings(f"http://127.0.0.1:{port}", second.url, upstreams={"a": {"connect_timeout": "1s"}})),
         )
         async with trying(built) as it:
             answer = tasks.spawn(it.answer(A, B), name="answer")
