@@ -1194,6 +1194,19 @@ async def test_what_is_waited_for_after_the_client_has_left_is_nobodys_wait(hous
     assert joined.exchange.silence_seconds == 4
 
 
+async def test_what_is_read_while_draining_is_not_remembered_chunk_by_chunk(house: Rooms) -> None:
+    joined = await house.join(clocks(drain=10))
+    await joined.live(TOKEN, TOKEN)
+    joined.stream.client_gone()
+    joined.upstream.body(*[TOKEN] * 50)
+    assert joined.stream._passage is not None
+    kept = len(joined.stream._passage._times)
+
+    await joined.tick(1)
+
+    assert (kept, len(joined.stream._passage._times)) == (50, 0)
+
+
 async def test_draining_reads_on_also_if_the_client_was_behind(house: Rooms) -> None:
     joined = await house.join(clocks(drain=10))
     await joined.live(TOKEN)
