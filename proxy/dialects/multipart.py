@@ -8,7 +8,7 @@ write is refused, so that no reader can find a `model` in it that was not found 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -25,6 +25,7 @@ _DISPOSITION: Final = re.compile(
 )
 _FIELD: Final = re.compile(rb';[ \t]*([\w-]+\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 _PLAIN_CODINGS: Final = (b"", b"7bit", b"8bit", b"binary")
+_PLAIN_TYPE: Final = re.compile(rb'[^;]*(?:;[ \t]*charset="?(?:utf-?8|(?:us-)?ascii|iso-8859-1)"?[ \t]*)?', re.IGNORECASE)
 
 
 class Part(NamedTuple):
@@ -137,11 +138,17 @@ def _part(body: bytes, start: int, end: int) -> Part:
         raise _unclear("has a part without a head")
     headers = _headers(body[start:head])
     names = _names(headers.get(b"content-disposition", b""))
-    if names[b"name"] in (b"model", b"stream") and (
-        len(names) > 1 or headers.get(b"content-transfer-encoding", b"").lower() not in _PLAIN_CODINGS
-    ):
+    if names[b"name"] == b"_charset_":  # RFC 7578 4.6
+        raise _unclear("names a charset for its fields")
+    if names[b"name"] in (b"model", b"stream") and (len(names) > 1 or not _is_plain(headers)):
         raise _unclear("holds 'model' or 'stream' as something other than a plain field")
     return Part(names[b"name"], head + 4, end)
+
+
+def _is_plain(headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether the bytes of a field are what it says, to whoever reads it."""
+    coding, media_type = headers.get(b"content-transfer-encoding", b""), headers.get(b"content-type", b"")
+    return coding.lower() in _PLAIN_CODINGS and _PLAIN_TYPE.fullmatch(media_type) is not None
 
 
 def _headers(head: bytes) -> dict[bytes, bytes]:

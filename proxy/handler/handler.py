@@ -26,7 +26,6 @@ from proxy.errors import (
     ProxyError,
     RequestError,
     Stopped,
-    UnsupportedMedia,
 )
 from proxy.exchange import Exchange, Outcome
 from proxy.handler import catalogue, pages, tickets
@@ -41,7 +40,7 @@ from proxy.handler.stream_check import stream_check
 from proxy.handler.surface import Match
 from proxy.handler.trial import trial
 from proxy.handler.turns import Turns
-from proxy.headers import noted, request_id_from, validate_framing, validate_target
+from proxy.headers import noted, request_id_from, validate_framing, validate_media, validate_target
 from proxy.lifecycle import Lifecycle, State
 from proxy.router import Route, Target, candidates
 from proxy.streaming import Lingering, Plan, Stream, Ticker
@@ -49,6 +48,7 @@ from proxy.tasks import Tasks
 
 # What goes with any answer to a request whose query or cookie may hold a credential: nobody is to keep it, or to pass the address on.
 _SECRET: Final = ((b"Referrer-Policy", b"no-referrer"), (b"Cache-Control", b"no-store"))
+_JSON: Final = (b"application/json",)  # what nearly all say of their bodies
 _OPEN: Final = ("test", "departure")  # pages that may be had without credentials
 _COMPLETED: Final = Outcome.COMPLETED  # to name a member of an enumeration is a slow look-up
 
@@ -271,8 +271,8 @@ class Handler:
     def _attempts(self, call: Call) -> Attempts:
         """Read what a call with its body is for, and return the attempts at answering it."""
         exchange, match = call.exchange, call.match
-        if b"content-encoding" in call.head and call.header(b"content-encoding") != "identity":
-            raise UnsupportedMedia
+        if b"content-encoding" in call.head or call.head.get(b"content-type", _JSON) != _JSON:
+            validate_media(call.head)
         dialect = call.dialect = match.dialect.asked_with(call.query)
         params = {**match.parts, **call.head_params()} if dialect.reads_head else match.parts
         view = call.view = dialect.read_request(call.body, params)

@@ -1,7 +1,15 @@
 """Which bytes of a message head may pass the proxy, in which direction, and what the proxy itself reads in it."""
 
 from proxy.headers.heads import Heads
-from proxy.headers.requests import Noted, noted, request_id_from, validate_fields, validate_framing, validate_target
+from proxy.headers.requests import (
+    Noted,
+    noted,
+    request_id_from,
+    validate_fields,
+    validate_framing,
+    validate_media,
+    validate_target,
+)
 from proxy.headers.sieve import CREDENTIALS, Header, Inbound, Outbound, ResponseHead, header_lines, stream_headers
 from proxy.headers.trusted import TrustedProxies
 
@@ -20,5 +28,6 @@ __all__ = [
     "stream_headers",
     "validate_fields",
     "validate_framing",
+    "validate_media",
     "validate_target",
 ]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from proxy.errors import BadRequest, ExpectationFailed, UnsupportedFraming, UnsupportedVersion
+from proxy.errors import BadRequest, ExpectationFailed, UnsupportedFraming, UnsupportedMedia, UnsupportedVersion
 from proxy.headers.sieve import Header
 
 Noted = Mapping[bytes, tuple[bytes, ...]]
@@ -23,6 +23,11 @@ _SINGULAR: Final = frozenset(  # fields that have one value or none (RFC 9110 5.
     | {b"transfer-encoding", b"user-agent"}
 )
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# in which ASCII is not what it looks like: UTF-7 has another spelling of every key
+_OTHER_CHARSET: Final = re.compile(
+    rb'charset\*?[ \t]*=[ \t]*+"?+(?!(?:utf-?8|(?:us-)?ascii|iso-8859-1)"?[ \t]*(?:;|$))', re.IGNORECASE
+)
+_PARAMETERS: Final = b"application/x-www-form-urlencoded"
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SEPARATOR: Final = re.compile(rb"/|\\|%2f|%5c", re.IGNORECASE)
 _DOT: Final = re.compile(rb"%2e", re.IGNORECASE)
@@ -82,6 +87,18 @@ def _validate_rare(version: tuple[int, int], codings: Iterable[bytes], expectati
             raise ExpectationFailed
     if codings and version == (1, 0):
         raise BadRequest("HTTP/1.0 has no transfer encodings.")
+
+
+def validate_media(head: Noted) -> None:
+    """Refuse a body in which others might find something else than its bytes say: coded, in another charset, or read as parameters.
+
+    Raises `UnsupportedMedia`.
+    """
+    if any(coding.lower() != b"identity" for coding in head.get(b"content-encoding", ())):
+        raise UnsupportedMedia
+    for media_type in head.get(b"content-type", ()):
+        if _OTHER_CHARSET.search(media_type) or media_type.lower().startswith(_PARAMETERS):
+            raise UnsupportedMedia
 
 
 def validate_target(raw_target: bytes) -> tuple[bytes, bytes]:

@@ -237,6 +237,32 @@ async def test_encoded_request_body_is_refused(upstream: Upstream, encoding: str
         assert upstream.connections == []
 
 
+TWO_MODELS = (
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\ngpt-a\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="+AG0-odel"\r\n\r\ngpt-secret\r\n--b--\r\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "media_type", "body"),
+    [
+        (CHAT, "application/json; charset=utf-7", b'{"model":"gpt-a","+AG0-odel":"gpt-secret","messages":[]}'),
+        (CHAT, "application/x-www-form-urlencoded", b'{"model":"gpt-a","x":"&model=gpt-secret&","messages":[]}'),
+        ("/v1/audio/transcriptions", "multipart/form-data; charset=utf-7; boundary=b", TWO_MODELS),
+    ],
+    ids=["JSON in UTF-7", "JSON that is a form", "form in UTF-7"],
+)
+async def test_body_in_which_an_upstream_may_find_another_model_is_refused(
+    upstream: Upstream, target: str, media_type: str, body: bytes
+) -> None:
+    """The model that is allowed must be the one that is asked."""
+    async with open_house(settings(upstream.url)) as house:
+        response = await ask(house, body, [*BEARER, ("Content-Type", media_type)], target=target)
+
+        assert (response.status, response.json()["error"]["code"]) == (415, "unsupported_media")
+        assert upstream.connections == []
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/v1", "/v1/files", "/v1/fine_tuning/jobs", "/v1/organization/usage", "/metrics", "/config", "/favicon.ico"]
 )

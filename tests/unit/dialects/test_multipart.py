@@ -99,6 +99,7 @@ def test_a_form_may_ask_for_a_stream(value: bytes, stream: bool) -> None:
         b'Content-Disposition: Form-Data ; NAME="model"',
         b'Content-Disposition: form-data; name="model"\r\nContent-Type: text/plain; charset=utf-8',
         b'Content-Type: text/plain\r\nContent-Disposition: form-data; name="model"',
+        b'Content-Disposition: form-data; name="model"\r\nContent-Type: text/plain; charset="ISO-8859-1"',
         b'Content-Disposition: form-data; name="model"\r\nContent-Length: 1',
         b'Content-Disposition: form-data; name="model"\r\nContent-Transfer-Encoding: 8bit',
     ],
@@ -215,6 +216,10 @@ def test_the_model_is_taken_to_the_byte() -> None:
         pytest.param(form((MODEL + b'; filename="m"', b"m")), id="the model as a file"),
         pytest.param(form((MODEL + b"\r\nContent-Transfer-Encoding: base64", b"bQ==")), id="the model in base64"),
         pytest.param(form((MODEL + b"\r\nContent-Transfer-Encoding: quoted-printable", b"=6D")), id="the model quoted"),
+        pytest.param(form((MODEL + b"\r\nContent-Type: text/plain; charset=utf-7", b"+AG0-")), id="the model in UTF-7"),
+        pytest.param(form((MODEL + b"\r\nContent-Type: text/plain; x=y; charset=utf-16", b"m")), id="the model in UTF-16"),
+        pytest.param(form((MODEL + b"\r\nContent-Type: multipart/mixed; boundary=c", b"m")), id="a form in the model"),
+        pytest.param(form((MODEL, b"m"), (named(b"_charset_", b"utf-7"))), id="a charset for all fields"),
         pytest.param(
             form((MODEL, b"m"), (b'Content-Disposition: form-data; name="stream"; filename="s"', b"true")),
             id="the flag as a file",

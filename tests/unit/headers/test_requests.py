@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import BadRequest, ExpectationFailed, ProxyError, UnsupportedFraming, UnsupportedVersion
-from proxy.headers import Header, noted, request_id_from, validate_fields, validate_framing, validate_target
+from proxy.errors import BadRequest, ExpectationFailed, ProxyError, UnsupportedFraming, UnsupportedMedia, UnsupportedVersion
+from proxy.headers import Header, noted, request_id_from, validate_fields, validate_framing, validate_media, validate_target
 
 CONTENT_TYPE = (b"Content-Type", b"application/json")
 
@@ -83,6 +83,47 @@ def test_head_that_says_one_thing_is_accepted(version: tuple[int, int], raw: lis
 def test_head_that_leaves_open_what_it_says_is_refused(version: tuple[int, int], raw: list[Header]) -> None:
     with pytest.raises(BadRequest):
         validate_fields(version, raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        [],
+        [CONTENT_TYPE],
+        [(b"Content-Type", b"application/json; charset=utf-8")],
+        [(b"content-type", b'application/json;Charset="UTF-8"')],
+        [(b"Content-Type", b"text/plain; charset = us-ascii ; x=y")],
+        [(b"Content-Type", b"multipart/form-data; charset=iso-8859-1; boundary=b")],
+        [(b"Content-Type", b"")],
+        [(b"Content-Encoding", b"Identity")],
+    ],
+)
+def test_body_that_is_what_its_bytes_say_is_accepted(raw: list[Header]) -> None:
+    validate_media(noted(raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        [(b"Content-Encoding", b"gzip")],
+        [(b"Content-Encoding", b"")],
+        [(b"Content-Encoding", b"identity"), (b"content-encoding", b"gzip")],
+        [(b"Content-Type", b"application/json; charset=utf-7")],
+        [(b"Content-Type", b"application/json;x=y;CHARSET = 'utf-16'")],
+        [(b"Content-Type", b"multipart/form-data; boundary=b; charset=utf-7")],
+        [(b"Content-Type", b"multipart/form-data; charset=utf-8; charset=utf-7; boundary=b")],
+        [(b"Content-Type", b"application/json; charset=utf-8-sig")],
+        [(b"Content-Type", b"application/json; charset=utf-8 x")],
+        [(b"Content-Type", b"application/json; charset*=utf-7")],
+        [(b"Content-Type", b"application/json; charset=")],
+        [(b"Content-Type", b"Application/x-www-form-urlencoded")],
+        [(b"Content-Type", b"application/x-www-form-urlencoded; charset=utf-8")],
+    ],
+)
+def test_body_that_others_could_read_in_another_way_is_refused(raw: list[Header]) -> None:
+    """Python and iconv know a charset in which `+AG0-odel` is a second `model`; and `&model=x` may stand in a text."""
+    with pytest.raises(UnsupportedMedia):
+        validate_media(noted(raw))
 
 
 @pytest.mark.parametrize(
