@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from proxy.auth import Principal
 from proxy.dialects.base import Dialect, RequestView
@@ -17,6 +17,7 @@ from proxy.translate import Translators
 from proxy.upstream import Backend
 
 _MOST_KNOWN: Final = 1024
+_FALLBACKS: Final = ("models", "fallbacks")  # where OpenRouter and others look for them, in the APIs of OpenAI and of Anthropic
 _LONGEST_NAME: Final = 256  # clients choose the models: what is remembered of them is bounded
 
 
@@ -62,3 +63,13 @@ class Courses:
         if len(speaking) != len(route.targets):
             route = replace(route, targets=speaking)
         return Course(route, plan, (speaking[0].named(view.model),) if len(speaking) == 1 else ())
+
+
+def require_fallbacks_allowed(principal: Principal, values: Mapping[str, Any]) -> None:
+    """Raise Forbidden for a model beside the first one that *principal* may not use: some backends turn to it when that one fails."""
+    for key in _FALLBACKS:
+        named = values.get(key)
+        for each in named if isinstance(named, list) else () if named is None else (named,):
+            name = each.get("model") if isinstance(each, dict) else each
+            if not isinstance(name, str) or not principal.may_use(name):
+                raise Forbidden("model_not_allowed", public=f"These credentials do not allow a model in '{key}'.")

@@ -32,6 +32,7 @@ from proxy.handler import catalogue, pages, tickets
 from proxy.handler.answers import refusal, refuse
 from proxy.handler.attempts import Attempts
 from proxy.handler.call import Call
+from proxy.handler.courses import require_fallbacks_allowed
 from proxy.handler.departures import Departures
 from proxy.handler.pricing import cost_usd
 from proxy.handler.recorder import Recorder
@@ -279,6 +280,8 @@ class Handler:
         exchange.model_requested, exchange.stream = view.model, view.stream
         assert call.principal is not None
         course = call.runtime.courses.of(match.api, dialect, view, call.principal)
+        if call.principal.models is not None:
+            require_fallbacks_allowed(call.principal, view.values)
         route = call.route = course.route
         exchange.model, call.price = route.name, route.price
         targets = course.only or self._targets(call, route)

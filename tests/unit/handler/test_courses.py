@@ -10,7 +10,7 @@ from proxy.dialects import CHAT
 from proxy.dialects.base import RequestView
 from proxy.errors import Forbidden, ModelNotFound
 from proxy.handler import Runtime
-from proxy.handler.courses import Course
+from proxy.handler.courses import Course, require_fallbacks_allowed
 from proxy.router import Target
 from tests.support.house import settings
 from tests.unit.handler.calling import principal, runtime
@@ -75,3 +75,31 @@ async def test_what_clients_invent_takes_a_bounded_memory() -> None:
 
     assert 0 < len(under.courses._known) <= 1024
     assert max(len(model) for _, _, model, _, _ in under.courses._known) < 300
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"models": ["gpt-4", "o1"]},
+        {"models": "o1"},
+        {"models": [["gpt-4"]]},
+        {"models": {"model": "o1"}},
+        {"fallbacks": [{"model": "gpt-4"}, {"model": "o1"}]},
+        {"fallbacks": [{"name": "gpt-4"}]},
+        {"models": ["gpt-4"], "fallbacks": [7]},
+    ],
+    ids=repr,
+)
+async def test_caller_of_few_models_gets_no_other_one_when_the_first_fails(values: dict[str, Any]) -> None:
+    """Whoever names them can see to it that the first one fails."""
+    with pytest.raises(Forbidden):
+        require_fallbacks_allowed(principal("gpt-*"), values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"models": None}, {"models": []}, {"models": ["gpt-4", "gpt-5"]}, {"fallbacks": [{"model": "gpt-4"}]}, {"model": "o1"}],
+    ids=repr,
+)
+async def test_caller_of_few_models_may_fall_back_on_those(values: dict[str, Any]) -> None:
+    require_fallbacks_allowed(principal("gpt-*"), values)

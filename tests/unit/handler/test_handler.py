@@ -92,6 +92,7 @@ def code(response: Response) -> str:
         ("GET", CHAT, BEARER, b"", 405, "method_not_allowed", "rejected_request"),
         ("POST", CHAT, [], chat(), 401, "invalid_credentials", "rejected_auth"),
         ("POST", CHAT, FEW, chat(model="gpt-5"), 403, "forbidden", "rejected_auth"),
+        ("POST", CHAT, FEW, chat(model="gpt-4o", models=["gpt-4o", "gpt-5"]), 403, "forbidden", "rejected_auth"),
         ("POST", CHAT, BEARER, chat(model="o1"), 404, "model_not_found", "rejected_request"),
         ("POST", CHAT, BEARER, chat(model="claude-1"), 404, "api_not_served", "rejected_request"),
         ("POST", CHAT, BEARER, b"{", 400, "invalid_request", "rejected_request"),
