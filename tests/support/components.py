@@ -72,7 +72,7 @@ class Program:
     and SIGKILL to the whole group if it has not ended after *patience* seconds.
     """
 
-    START: ClassVar = 20.0  # seconds until its port must accept
+    START: ClassVar = 40.0  # seconds until its port must accept, also on a busy machine
 
     def __init__(
         self,
