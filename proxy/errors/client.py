@@ -111,7 +111,7 @@ class BodyTooLarge(RequestError):
 class UnsupportedMedia(RequestError):
     status = 415
     code = "unsupported_media"
-    public = "The request body must be in UTF-8, without a content encoding; JSON goes with Content-Type: application/json."
+    public = "The request body must be in UTF-8, without a content encoding; JSON goes with the content type of JSON."
 
 
 class ExpectationFailed(RequestError):
