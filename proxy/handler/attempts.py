@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.dialects.base import Answer, Blind, Framing, Observer
+from proxy.dialects.base import Framing
 from proxy.downstream import Sent
 from proxy.errors import (
     ProxyError,
@@ -21,14 +21,13 @@ from proxy.errors import (
     UpstreamCredentials,
     UpstreamError,
     UpstreamErrorEvent,
-    UpstreamMalformed,
     UpstreamRefused,
-    UpstreamUnexpected,
 )
 from proxy.exchange import OK, Attempt, Phase
 from proxy.handler.answers import cut
 from proxy.handler.asking import question
 from proxy.handler.call import Call
+from proxy.handler.fitting import JSON, media_type_of, observer_of, require_fitting
 from proxy.headers import ResponseHead as Delivered
 from proxy.headers import header_lines, stream_headers
 from proxy.health import Permit, Verdict, verdict_of
@@ -36,7 +35,7 @@ from proxy.retry import Decision, GiveUp, Position, Situation, parse_retry_after
 from proxy.router import Target
 from proxy.streaming import Stream
 from proxy.translate import Back
-from proxy.upstream import Backend, BedrockSigner, BodyEnd, BodyReader, Outgoing, ResponseHead, UpstreamStream
+from proxy.upstream import Backend, BedrockSigner, BodyEnd, BodyReader, Outgoing, UpstreamStream
 
 FIRST: Final = Position()
 ERROR_BODY_LIMIT: Final = 256 * 1024
@@ -44,9 +43,6 @@ ERROR_BODY_WAIT: Final = 10.0  # seconds for the body of an error answer whose h
 
 _WHOLE: Final = Framing.WHOLE  # to name a member of an enumeration is a slow look-up
 _SUCCESS: Final = Verdict.SUCCESS
-_JSON: Final = b"application/json"
-_IDENTITY: Final = (b"identity", b"")
-_EVENT_STREAMS: Final = (b"text/event-stream", b"application/vnd.amazon.eventstream")
 _SHOULD_NOT_RETRY: Final = (b"X-Should-Retry", b"false")
 
 
@@ -116,11 +112,11 @@ class Attempts:
             self._note_head(upstream, backend)
             if upstream.head.status >= 400:
                 await self._refuse(upstream, backend)
-            media_type = self._media_type(upstream.head)
+            media_type = media_type_of(upstream.head, self._call.method)
             if not self._took_whole(upstream, media_type):
-                observer, framing = self._observer(upstream.head.status, media_type)
+                observer, framing = observer_of(self._call, upstream.head.status, media_type, self._back)
                 if self._call.downstream.committed:
-                    self._require_fitting(upstream.head, framing)
+                    require_fitting(upstream.head, framing, self._stream.relay.framing)
                 back = self._back if framing is _WHOLE else self._events_back
                 await self._stream.first_event(upstream, observer, framing, back)
             return upstream
@@ -171,17 +167,10 @@ class Attempts:
         attempt.headers_seconds = time.monotonic() - attempt.started
         self._call.exchange.upstream_request_id = backend.provider.request_id(head.fields)
 
-    def _media_type(self, head: ResponseHead) -> bytes:
-        """Return the type of a body that can be looked into, in lower case; nothing where there is none."""
-        coding = head.fields.get(b"content-encoding")
-        if (coding is not None and coding.strip().lower() not in _IDENTITY) or self._call.method == b"HEAD":
-            return b""
-        return head.fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
-
     def _took_whole(self, upstream: UpstreamStream, media_type: bytes) -> bool:
         """Take an answer that came whole with its head; tells whether it was one."""
         dialect = self._call.dialect
-        if media_type != _JSON or self._call.downstream.committed or (dialect.json_streams and self._back is None):
+        if media_type != JSON or self._call.downstream.committed or (dialect.json_streams and self._back is None):
             return False
         whole = upstream.take_whole()
         if whole is None:
@@ -189,27 +178,6 @@ class Attempts:
         self._whole = whole if self._back is None else self._back.whole(whole)
         self._stream.note_whole(self._whole, dialect.usage_of_whole(self._whole))
         return True
-
-    def _require_fitting(self, head: ResponseHead, framing: Framing) -> None:
-        """Raise UpstreamUnexpected for an answer that cannot go on in the response that is committed already."""
-        if framing is not self._stream.relay.framing:
-            media_type = head.fields.get(b"content-type", b"no type")[:80].decode("latin-1")
-            raise UpstreamUnexpected(f"status {head.status}, {media_type}")
-        if head.status >= 300:
-            raise UpstreamUnexpected(f"status {head.status}")
-
-    def _observer(self, status: int, media_type: bytes) -> tuple[Observer, Framing]:
-        """Decide by the head what a body is, and who looks at it."""
-        if status != 200 and media_type in _EVENT_STREAMS:
-            return Blind(), Framing.OPAQUE
-        dialect, view = self._call.dialect, self._call.view
-        if self._back is None:
-            return dialect.observed(view, media_type)
-        if media_type in _EVENT_STREAMS:
-            return dialect.observer(view), dialect.stream_framing
-        if media_type == _JSON:
-            return Answer(dialect), Framing.WHOLE
-        raise UpstreamMalformed(f"status {status}, an answer of a type that cannot be translated")
 
     async def _refuse(self, upstream: UpstreamStream, backend: Backend) -> None:
         """Read an error answer and raise what it means."""
@@ -361,7 +329,7 @@ class Attempts:
         if not translated:
             return kept
         others = [pair for pair in kept.headers if pair[0].lower() != b"content-type"]
-        return Delivered(others if body_may_change else [(b"Content-Type", _JSON), *others], None)
+        return Delivered(others if body_may_change else [(b"Content-Type", JSON), *others], None)
 
     def _bad_end(self, error: ProxyError) -> Sent:
         """End an answer that broke after its first event."""
