@@ -29,14 +29,14 @@ def observer_of(call: Call, status: int, media_type: bytes, back: Back | None) -
 
     Raises UpstreamMalformed for what cannot be translated.
     """
-    if status != 200 and media_type in _EVENT_STREAMS:
+    if (status != 200 and media_type in _EVENT_STREAMS) or (status >= 300 and back is None):
         return Blind(), Framing.OPAQUE
     dialect, view = call.dialect, call.view
     if back is None:
         return dialect.observed(view, media_type)
     if media_type in _EVENT_STREAMS:
         return dialect.observer(view), dialect.stream_framing
-    if media_type == JSON:
+    if media_type == JSON and status < 300:
         return Answer(dialect), Framing.WHOLE
     raise UpstreamMalformed(f"status {status}, an answer of a type that cannot be translated")
 

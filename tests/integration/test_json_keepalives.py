@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.answers import TOKEN, ask, intervals_pass, only_record, quick
+from tests.support.answers import TOKEN, ask, intervals_pass, only_record, quick, send
 from tests.support.client import End, RawClient, Response
 from tests.support.house import open_house
 from tests.support.upstream import DONE, Fin, Gate, Reply, Upstream, answer, stream, verbatim
@@ -55,6 +55,22 @@ async def test_a_json_answer_in_time_is_left_alone() -> None:
 
         assert await response.read() == json.dumps(JSON).encode()
         assert response.header("content-length") == str(len(response.body))
+
+
+async def test_white_space_and_a_good_status_stand_before_no_other_answer() -> None:
+    """What says in its head that it is elsewhere would look like the answer itself."""
+    text = b'{"moved": true}'
+    elsewhere = replace(answer(text, 307), body=[Gate("body"), text], length=len(text))
+    async with Upstream() as upstream, open_house(quick(upstream.url, streaming=SPACES)) as house, house.client() as client:
+        upstream.script(elsewhere)
+
+        await send(client, stream=False)
+        await upstream.reached("body")
+        await intervals_pass(house, upstream)
+        upstream.open("body")
+        response = await client.response()
+
+        assert (response.status, await response.read()) == (307, text)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def test_a_body_that_cannot_be_looked_into_has_no_type(answer: ResponseHead, met
         (200, JSON, Answer, Framing.WHOLE),
         (201, EVENTS, Blind, Framing.OPAQUE),
         (206, FRAMES, Blind, Framing.OPAQUE),
+        (307, JSON, Blind, Framing.OPAQUE),
         (200, b"audio/mpeg", Blind, Framing.OPAQUE),
     ],
 )
@@ -75,12 +76,13 @@ async def test_one_that_is_translated_is_looked_at_as_what_it_becomes(media_type
         assert observer_of(it.call, 200, media_type, BACK)[1] is framing
 
 
-async def test_one_of_a_type_that_nobody_translates_is_refused() -> None:
+@pytest.mark.parametrize(("status", "media_type"), [(200, b"text/html"), (307, JSON)])
+async def test_what_nobody_translates_is_refused(status: int, media_type: bytes) -> None:
     async with asked() as it:
         it.call.dialect, it.call.view = CHAT, RequestView("m")
 
-        with pytest.raises(UpstreamMalformed, match="status 200, an answer of a type"):
-            observer_of(it.call, 200, b"text/html", BACK)
+        with pytest.raises(UpstreamMalformed, match=f"status {status}, an answer of a type"):
+            observer_of(it.call, status, media_type, BACK)
 
 
 def test_what_is_framed_as_announced_may_go_on() -> None:
