@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -96,9 +97,8 @@ def validate_media(head: Noted) -> None:
     """
     if any(coding.lower() != b"identity" for coding in head.get(b"content-encoding", ())):
         raise UnsupportedMedia
-    for media_type in head.get(b"content-type", ()):
-        if _OTHER_CHARSET.search(media_type) or media_type.lower().startswith(_PARAMETERS):
-            raise UnsupportedMedia
+    if not all(map(_means_its_bytes, head.get(b"content-type", ()))):
+        raise UnsupportedMedia
 
 
 def validate_target(raw_target: bytes) -> tuple[bytes, bytes]:
@@ -123,6 +123,11 @@ def request_id_from(head: Noted) -> str | None:
     if found is None:
         return None
     return found[0].decode("ascii") if len(found) == 1 and _REQUEST_ID.fullmatch(found[0]) else None
+
+
+@functools.lru_cache(maxsize=64)  # a client says the same all day
+def _means_its_bytes(media_type: bytes) -> bool:
+    return not _OTHER_CHARSET.search(media_type) and not media_type.lower().startswith(_PARAMETERS)
 
 
 def _require_chunked(value: bytes) -> None:
