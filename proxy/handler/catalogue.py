@@ -55,8 +55,8 @@ class _Patience:
     async def wait(self, work: asyncio.Future[Any], phase: Phase) -> Any:
         return await work
 
-    def began_dialing(self) -> float:
-        return 0.0
+    def began_dialing(self) -> tuple[float, float]:
+        return 0.0, LIST_TIMEOUT
 
     def waited(self, began: float) -> None:
         return None

@@ -28,6 +28,11 @@ class Deadlines:
         return min(self._first_until, self._whole_until)
 
     @property
+    def attempt_until(self) -> float:
+        """When the attempt that is under way must have produced content."""
+        return min(self._attempt_until, self.answer_until)
+
+    @property
     def patience_until(self) -> float:
         """Until when an upstream's Retry-After may be waited out before anything is committed."""
         return self.started + self._clocks.patience

@@ -112,10 +112,10 @@ class Stream:
             self._waiting = None
             self.waited(began)
 
-    def began_dialing(self) -> float:
-        """Note that a connection is being opened."""
+    def began_dialing(self) -> tuple[float, float]:
+        """Note that a connection is being opened; returns when that has begun, and when its time is over."""
         self.exchange.phase = Phase.CONNECTING
-        return self._clock()
+        return self._clock(), self.deadlines.attempt_until
 
     def waited(self, began: float) -> None:
         """Count a wait for the upstream that has ended, as far as the client had nothing yet."""

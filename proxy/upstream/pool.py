@@ -41,8 +41,8 @@ class Waiter(Protocol):
     async def wait(self, work: asyncio.Future[T], phase: Phase) -> T:
         """Wait for *work*, no longer than the deadlines allow."""
 
-    def began_dialing(self) -> float:
-        """Note that a connection is being opened; the dialer has its own deadline."""
+    def began_dialing(self) -> tuple[float, float]:
+        """Note that a connection is being opened; returns when that has begun, and until when it is waited for at most."""
 
     def waited(self, began: float) -> None:
         """Note that it has ended, one way or the other."""
@@ -186,9 +186,9 @@ class Pool:
             raise UpstreamBusy(f"all {self._max} connections are in use")
         assert self.dialer is not None
         self._dialing += 1
-        began = waiter.began_dialing()
+        began, until = waiter.began_dialing()
         try:
-            return await self.dialer.dial(self._new_connection, self._connect_timeout)
+            return await self.dialer.dial(self._new_connection, min(self._connect_timeout, until - began))
         finally:
             self._dialing -= 1
             waiter.waited(began)

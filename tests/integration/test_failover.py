@@ -144,6 +144,30 @@ async def test_dial_that_nobody_answers_is_replaced_by_the_next_target(pair: Pai
             await assert_told(house, [("a", "upstream_connect_failed"), ("b", "ok")])
 
 
+async def test_dial_takes_no_longer_than_its_attempt_may(pair: Pair) -> None:
+    _, b = pair
+    b.script(GOOD)
+    with silent_port() as port:
+        configured = quick(
+            local(port), b.url, streaming={"attempt_timeout": "300ms"}, upstreams={"a": {"connect_timeout": "10m"}}
+        )
+        async with open_house(configured) as house:
+            response = await ask(house)
+
+            assert (response.status, without_comments(response)) == (200, WHOLE)
+            await assert_told(house, [("a", "upstream_connect_failed"), ("b", "ok")])
+
+
+async def test_dial_takes_no_longer_than_all_attempts_together_may() -> None:
+    with silent_port() as port:
+        configured = quick(local(port), streaming={"first_token_timeout": "300ms"}, upstreams={"a": {"connect_timeout": "10m"}})
+        async with open_house(configured) as house:
+            response = await ask(house)
+
+            assert (response.status, response.json()["error"]["code"]) == (502, "upstream_connect_failed")
+            assert [attempts(record) for record in await house.records()] == [[("a", "upstream_connect_failed")]]
+
+
 @pytest.mark.parametrize("end", [Rst(), Fin()], ids=["reset", "closed"])
 async def test_stale_pooled_connection_is_replaced_at_the_same_target_and_costs_no_attempt(pair: Pair, end: Rst | Fin) -> None:
     a, b = pair

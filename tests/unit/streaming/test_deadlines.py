@@ -132,3 +132,14 @@ def test_age_does_not_move_with_a_pause_of_the_client() -> None:
     of.shift(4)
 
     assert of.expires == 160
+
+
+def test_an_attempt_has_its_own_time_and_never_more_than_is_left() -> None:
+    of = deadlines(first=100, attempt=30)
+    alone = of.attempt_until
+    of.begin_attempt(NOW + 10, another=True)
+    early = of.attempt_until
+    of.begin_attempt(NOW + 90, another=True)
+    late = of.attempt_until
+
+    assert (alone, early, late) == (NOW + 100, NOW + 40, NOW + 100)

@@ -85,10 +85,10 @@ class Patience:
         assert self._gate is not None
         self._gate.set_exception(error)
 
-    def began_dialing(self) -> float:
+    def began_dialing(self) -> tuple[float, float]:
         self.dials += 1
         self.dialing += 1
-        return 0.0
+        return 0.0, float("inf")
 
     def waited(self, began: float) -> None:
         self.dialing -= 1
