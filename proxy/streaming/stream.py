@@ -310,17 +310,18 @@ class Stream:
     def account(self, now: float) -> None:
         """Bring phase, last bytes and the sums of waiting (whose fault it was, the client's or the upstream's) up to *now*."""
         exchange = self.exchange
+        now = exchange.ended or now  # what comes behind the end is nobody's wait
         if self._passage is not None:
             self._passage.look()
         self.deadlines.catch_up(self.progress)
         if self.progress.first_token is not None:
             exchange.phase = _STREAMING
         if self._paused_at is not None:
-            pause = now - self._paused_at
+            pause = max(0.0, now - self._paused_at)
             self._paused_at = now
             exchange.backpressure_seconds += pause
             self.deadlines.shift(pause)
-        silence = (exchange.ended or now) - self.deadlines.started - exchange.backpressure_seconds
+        silence = now - self.deadlines.started - exchange.backpressure_seconds
         exchange.silence_seconds = silence if silence > 0 else 0.0
 
     # ---- helpers

@@ -1207,6 +1207,19 @@ async def test_what_is_read_while_draining_is_not_remembered_chunk_by_chunk(hous
     assert (kept, len(joined.stream._passage._times)) == (50, 0)
 
 
+async def test_the_sums_of_waiting_never_go_back_when_the_end_is_written_down_a_moment_earlier(house: Rooms) -> None:
+    joined = await house.join()
+    await joined.live(TOKEN)
+    await joined.tick(4)
+    await fall_behind(joined)
+    joined.exchange.close(Outcome.UPSTREAM_TRUNCATED, joined.clock.now)
+
+    joined.clock.move(0.25)
+    joined.stream.close()
+
+    assert (joined.exchange.silence_seconds, joined.exchange.backpressure_seconds) == (4, 0)
+
+
 async def test_draining_reads_on_also_if_the_client_was_behind(house: Rooms) -> None:
     joined = await house.join(clocks(drain=10))
     await joined.live(TOKEN)
