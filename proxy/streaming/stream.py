@@ -271,8 +271,7 @@ class Stream:
     def tick(self, now: float, wall: float) -> None:
         """Do what is due: commit, keepalive, and every deadline."""
         if self._detached_until is not None:
-            assert self._passage is not None
-            self._passage.look()
+            self.account(now)
             if now >= self._detached_until:
                 self.fail(UpstreamTruncated("the client had left; not read to the end"))
             return
