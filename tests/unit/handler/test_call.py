@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
@@ -103,6 +104,25 @@ async def test_body_is_waited_for_to_its_last_byte(ask: Ask, tasks: Tasks, lengt
 
     assert not early
     assert it.call.body == b"hello"
+
+
+async def test_body_that_drips_takes_little_more_than_its_size(ask: Ask, tasks: Tasks) -> None:
+    size = 10_000
+    it = await ask(sized(size, b"xy"))
+    reading = tasks.spawn(it.call.read_body(Limits(body=size), Bodies(size)), name="read")
+    await turns()
+
+    tracemalloc.start()
+    for _ in range(size // 2 - 2):
+        await it.client.send(b"xy")
+        await turns(2)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    await it.client.send(b"xy")
+    await reading
+
+    assert taken < 5 * size
+    assert it.call.body == b"xy" * (size // 2)
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["it comes", "it is given up"])
